@@ -1,0 +1,120 @@
+"""The cfg file: sections in square brackets, `key=value` lines below them.
+
+Darknet's reader drops every blank, even inside a value (`layers = -1, 8`), and so does this one. It also accepts what
+other editors and people leave in such files: CRLF line ends, a byte-order mark, a comment behind a value. What Darknet
+reads wrongly without a word (a key given twice, text outside a section) is an error with its line here.
+
+What the sections and keys *mean* is not known on this page: see `minidarknet.options` and `minidarknet.layers`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+
+from minidarknet.errors import CfgError
+
+#: The largest cfg that Darknet ships has 20 kB; a file beyond this is something else (most often the weights).
+MAXIMUM_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The value of one key as written, without blanks, and the line that it stands on."""
+
+    value: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: its name as written, the line of its header, its entries in order."""
+
+    name: str
+    path: str = "<python>"
+    line: int | None = None
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def error(self, message: str, key: str | None = None) -> CfgError:
+        """An error at this section, or at one of its keys, that begins with `file:line: [name]`."""
+        entry = self.entries.get(key) if key else None
+        return CfgError(self.path, entry.line if entry else self.line, f"[{self.name}] {message}")
+
+
+@dataclass(frozen=True)
+class Cfg:
+    """A cfg file: the path it came from, its `[net]` section, and one section for each layer."""
+
+    path: str
+    net: Section
+    layers: tuple[Section, ...]
+
+
+def read_cfg(path: str | PathLike[str]) -> Cfg:
+    """Read a cfg file.
+
+    Parameters
+    ----------
+    path
+        The file to read.
+
+    Returns
+    -------
+    Cfg
+        Its sections. Names and keys are not checked here.
+
+    Raises
+    ------
+    CfgError
+        The file cannot be read, is no text, or a line is neither a section, `key=value` nor a comment.
+    """
+    path = fspath(path)
+    try:
+        size = Path(path).stat().st_size
+        if size > MAXIMUM_BYTES:
+            raise CfgError(path, None, f"this file has {size:,} bytes, too many for a cfg (is it the weights?)")
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise CfgError(path, None, "no such file; expected a Darknet cfg, for example cfg/tiny.cfg") from None
+    except OSError as error:
+        raise CfgError(path, None, f"cannot be read: {error.strerror}") from None
+    if b"\0" in data:
+        raise CfgError(path, None, "this is a binary file; expected a Darknet cfg, which is text (is it the weights?)")
+    # A byte that is no UTF-8 can only matter in a comment; in a name or value it is caught where that is looked up.
+    return parse_cfg(data.decode("utf-8-sig", errors="replace"), path)
+
+
+def parse_cfg(text: str, path: str = "<text>") -> Cfg:
+    """Split the text of a cfg file into sections; `path` is what error messages call it (see `read_cfg`)."""
+    sections: list[Section] = []
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, raw in enumerate(lines, start=1):
+        line = "".join(raw.replace(";", "#").split("#", 1)[0].split())
+        if not line:
+            continue
+        if line.startswith("["):
+            if not line.endswith("]") or len(line) == 2:
+                raise CfgError(path, number, f"{line!r} is no section header; expected for example '[convolutional]'")
+            sections.append(Section(line[1:-1], path, number))
+            continue
+        if not sections:
+            raise CfgError(path, number, f"{line!r} stands before the first section; expected '[net]' first")
+        key, equals, value = line.partition("=")
+        if not (key and equals and value):
+            raise CfgError(path, number, f"cannot read {line!r}; expected 'key=value', '[section]' or '# comment'")
+        entries = sections[-1].entries
+        if key in entries:
+            raise sections[-1].error(
+                f"has {key!r} twice, on line {entries[key].line} ({key}={entries[key].value}) and on line {number} "
+                f"({key}={value}); remove one (Darknet takes the first)",
+                key,
+            )
+        entries[key] = Entry(value, number)
+    if not sections:
+        raise CfgError(path, None, "the file is empty; expected a Darknet cfg that begins with '[net]'")
+    if sections[0].name not in ("net", "network"):
+        raise sections[0].error("cannot come first; a cfg begins with '[net]'")
+    if len(sections) == 1:
+        raise sections[0].error("is the only section; expected layers after it, for example '[convolutional]'")
+    return Cfg(path, sections[0], tuple(sections[1:]))

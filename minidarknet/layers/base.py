@@ -1,0 +1,269 @@
+"""What every layer is: read this page first.
+
+A cfg section becomes one layer object, and a layer goes through four moments:
+
+    layer = Maxpool(options)          1. options     what the cfg says; nothing else is known
+    layer.connect(in_shape)           2. shapes      out_shape and the parameters' shapes follow; still no memory
+    layer.allocate(batch=8)           3. memory      its own output buffer
+    y = layer.forward(x, run=run)     4. arithmetic  y is a view of that buffer, valid until the next forward
+
+Layers own no printing, no files and no tracing. Arrays are float32 and C-contiguous: images (batch, channels, height,
+width), weights (filters, channels, size, size). A vector of n numbers is (batch, n, 1, 1).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minidarknet.cfg import Section
+from minidarknet.errors import CfgError, InputError
+from minidarknet.options import option
+from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """The options that every section has (Darknet: parser.c, parse_network_cfg)."""
+
+    learning_rate: float = option(1.0, "factor on the network's learning rate for this layer")
+    stopbackward: bool = option(False, "training goes no further back than this layer")
+    onlyforward: bool = option(False, "this layer is skipped by training")
+    dontload: bool = option(False, "weights files do not hold this layer when loading")
+    dontsave: bool = option(False, "weights files do not hold this layer when saving")
+    numload: int = option(0, "load only that many filters; 0 loads all", minimum=0, maximum=MAXIMUM_ELEMENTS)
+    dontloadscales: bool = option(False, "weights files do not hold the batch-norm numbers when loading")
+    truth: bool = option(False, "this layer's output is a truth (detectors)")
+    smooth: float = option(0.0, "label smoothing (Darknet: on a GPU only)", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class Initial:
+    """How a parameter begins: a constant, plus random numbers of the given spread."""
+
+    constant: float = 0.0
+    normal: float = 0.0
+    uniform: float = 0.0
+
+    @property
+    def is_constant(self) -> bool:
+        return self.normal == 0 and self.uniform == 0
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+        """A new array: constant + normal * N(0, 1) + uniform * U(-1, 1)."""
+        values = np.full(shape, self.constant, np.float32)
+        if self.normal:
+            values += np.float32(self.normal) * generator.standard_normal(shape, np.float32)
+        if self.uniform:
+            values += np.float32(self.uniform) * (2 * generator.random(shape, np.float32) - 1)
+        return values
+
+
+@dataclass(eq=False)
+class Parameter:
+    """Numbers that are learned or kept by a layer, and stored in the `.weights` file.
+
+    Attributes
+    ----------
+    name
+        Darknet's word for it: biases, scales, rolling_mean, rolling_variance, weights.
+    shape
+        Its sides; known before `array` is there.
+    initial
+        How it begins when it is not loaded.
+    stored
+        False where Darknet's files have no place for it.
+    array
+        The numbers, float32, or None before they are loaded or drawn.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initial: Initial = field(default_factory=Initial)
+    stored: bool = True
+    array: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return int(np.prod(self.shape, dtype=object))
+
+    @property
+    def value(self) -> Array:
+        """The numbers; an error where there are none yet."""
+        if self.array is None:
+            raise InputError(f"the {self.name} have no values yet: load a weights file or draw random ones")
+        return self.array
+
+
+@dataclass
+class Run:
+    """What a forward pass gives to every layer.
+
+    Attributes
+    ----------
+    workspace
+        One scratch array that all layers share; at least `workspace_size()` numbers, with no meaning before or after.
+    truth
+        What the outputs should be, (batch, outputs), or None where no loss is asked for.
+    """
+
+    workspace: Array
+    truth: Array | None = None
+
+
+class Layer(ABC):
+    """One section of a cfg. Subclasses give `kind`, `Options`, `infer`, `forward` and `table_row`.
+
+    Attributes
+    ----------
+    runs
+        False for the layers of detectors and recurrent networks, which are only shown.
+    options
+        What the cfg says.
+    section
+        Where it says so, for error messages.
+    index
+        The layer's number in the network, from 0.
+    reads
+        The numbers of the layers whose outputs it takes; -1 is the network's input.
+    in_shape, out_shape
+        One image before and after (after `connect`).
+    loss
+        For layers that have one: the loss of the last forward with a truth, summed over the batch; else None.
+    """
+
+    kind: ClassVar[str]
+    Options: ClassVar[type[LayerOptions]] = LayerOptions
+    runs: ClassVar[bool] = True
+
+    in_shape: Shape
+    out_shape: Shape
+
+    def __init__(self, options: Any = None, index: int = 0, section: Section | None = None) -> None:
+        self.options: Any = self.Options() if options is None else options
+        self.section = section or Section(self.kind)
+        self.index = index
+        self.reads: tuple[int, ...] = (index - 1,)
+        self.output: Array = np.empty((0, 0, 0, 0), np.float32)
+        self.loss: float | None = None
+        self._parameters: dict[str, Parameter] = {}
+
+    # -- shapes --------------------------------------------------------------------------------------------------
+
+    def connect(self, *in_shapes: Shape) -> None:
+        """Work out `out_shape` and the parameters' shapes; called again when the network is resized.
+
+        Raises
+        ------
+        CfgError
+            The layer cannot follow such an input, its output would be empty or too large, or its parameters would
+            change their shape on a resize.
+        """
+        self.in_shape = in_shapes[0]
+        self.out_shape = self.infer(*in_shapes)
+        if min(self.out_shape.array_shape) < 1:
+            raise self.error(f"has an empty output: {self.in_shape} comes in, {self.out_shape} would go out")
+        for what, size in [("output", self.out_shape.size), *((p.name, p.size) for p in self.parameters())]:
+            if size > MAXIMUM_ELEMENTS:
+                raise self.error(f"is too large: its {what} would have {size:,} numbers, of {MAXIMUM_ELEMENTS:,} at most")
+
+    @abstractmethod
+    def infer(self, *in_shapes: Shape) -> Shape:
+        """The shape of the output for these inputs; also the place to declare parameters with `declare`."""
+
+    def declare(self, name: str, shape: Sequence[int], initial: Initial | None = None, stored: bool = True) -> Parameter:
+        """A parameter of this layer, in the order of the `.weights` file; on a resize, the one that is there."""
+        known = self._parameters.get(name)
+        if known is None:
+            known = self._parameters[name] = Parameter(name, tuple(shape), initial or Initial(), stored)
+        elif known.shape != tuple(shape):
+            raise self.error(f"is made for one input size: its {name} have {_sides(known.shape)}, not {_sides(shape)}")
+        return known
+
+    def need_image(self, shape: Shape) -> None:
+        """Raise where the input is a vector that has no width and height."""
+        if not shape.is_image:
+            raise self.error(f"needs an image, but its input is {shape} without width and height")
+
+    def earlier_layer(self, number: int, key: str) -> int:
+        """The layer that a cfg means by `number`: negative counts back from this one, others from the first."""
+        target = self.index + number if number < 0 else number
+        if not 0 <= target < self.index:
+            place = "before the first layer" if target < 0 else "not before this layer"
+            raise self.error(
+                f"{key}={number} points to layer {target}, {place}; expected {-self.index} to {self.index - 1}"
+                if self.index
+                else f"{key}={number}: no layer stands before the first one",
+                key,
+            )
+        return target
+
+    def check_truth(self, truth: Array, batch: int) -> None:
+        """Raise where a truth is not (batch, numbers of this layer's input)."""
+        if truth.shape != (batch, self.in_shape.size):
+            raise InputError(
+                f"the truth has shape {truth.shape}; layer {self.index} [{self.kind}] expected "
+                f"({batch}, {self.in_shape.size}): one row for each image"
+            )
+
+    def refusal(self) -> str:
+        """Why a network with this layer can be shown but not run, in one sentence; empty where it can."""
+        return ""
+
+    def error(self, message: str, key: str | None = None) -> CfgError:
+        """An error that names this layer's file, line, section and number."""
+        return self.section.error(f"(layer {self.index}) {message}", key)
+
+    # -- memory --------------------------------------------------------------------------------------------------
+
+    def allocate(self, batch: int) -> None:
+        """Take memory for the outputs of `batch` images. Smaller batches use the front of it."""
+        self.output = np.empty((batch, *self.out_shape.array_shape), np.float32)
+
+    def output_bytes(self, batch: int) -> int:
+        """What `allocate` takes, in bytes."""
+        return 4 * batch * self.out_shape.size
+
+    def workspace_size(self) -> int:
+        """How many numbers of the shared workspace `forward` uses."""
+        return 0
+
+    # -- arithmetic ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        """Compute the output for (batch, channels, height, width) inputs, as many as `reads` has."""
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """All parameters, in the order of the `.weights` file."""
+        return tuple(self._parameters.values())
+
+    def tensors(self) -> dict[str, Array]:
+        """Inner arrays of the last forward that are worth looking at, by name."""
+        return {}
+
+    # -- what a person wants to know -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def table_row(self) -> str:
+        """The rest of this layer's line in Darknet's table, behind the number."""
+
+    def flops(self) -> int:
+        """Operations for one image as Darknet counts them: two for each multiply-add of a product, else none."""
+        return 0
+
+    def window(self) -> tuple[int, int] | None:
+        """Side and stride of the input window behind one output number, or None where it is the whole input."""
+        return 1, 1
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

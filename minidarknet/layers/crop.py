@@ -1,0 +1,61 @@
+"""Crop: cut a window out of the picture. In training at a random place, maybe mirrored; when predicting, the centre.
+
+    4x4 to 2x2:   . . . .
+                  . a b .        then 0..1 becomes -1..1 (2 * x - 1), unless noadjust=1
+                  . c d .
+                  . . . .
+
+The oldest Darknet networks begin with it. Source: Darknet, crop_layer.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.options import option
+from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
+
+
+@dataclass(frozen=True)
+class CropOptions(LayerOptions):
+    crop_height: int = option(1, "height of the window", minimum=1, maximum=MAXIMUM_ELEMENTS)
+    crop_width: int = option(1, "width of the window", minimum=1, maximum=MAXIMUM_ELEMENTS)
+    noadjust: bool = option(False, "leave the numbers as they are")
+    flip: bool = option(False, "mirror half of the pictures in training")
+    angle: float = option(0.0, "largest rotation in training, in degrees (Darknet: on a GPU only)")
+    saturation: float = option(1.0, "largest factor on the saturation in training (Darknet: on a GPU only)")
+    exposure: float = option(1.0, "largest factor on the brightness in training (Darknet: on a GPU only)")
+    shift: float = option(0.0, "largest shift of a colour in training (Darknet: on a GPU only)")
+
+
+class Crop(Layer):
+    """The `[crop]` section."""
+
+    kind = "crop"
+    Options = CropOptions
+
+    def infer(self, *in_shapes: Shape) -> Shape:
+        (shape,) = in_shapes
+        self.need_image(shape)
+        height, width = self.options.crop_height, self.options.crop_width
+        if height > shape.height or width > shape.width:
+            raise self.error(f"cannot cut {width} x {height} (width x height) out of {shape}")
+        return Shape(shape.channels, height, width)
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        (x,) = inputs
+        output = self.output[: len(x)]
+        top = (self.in_shape.height - self.out_shape.height) // 2
+        left = (self.in_shape.width - self.out_shape.width) // 2
+        output[:] = x[:, :, top : top + self.out_shape.height, left : left + self.out_shape.width]
+        if not self.options.noadjust:
+            output *= np.float32(2)
+            output -= np.float32(1)
+        return output
+
+    def table_row(self) -> str:
+        i, o = self.in_shape, self.out_shape
+        return f"Crop Layer: {i.height} x {i.width} -> {o.height} x {o.width} x {o.channels} image"

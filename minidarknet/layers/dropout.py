@@ -1,0 +1,45 @@
+"""Dropout: in training, each number is dropped with a probability and the others grow by 1 / (1 - p) to make up for it.
+
+    1 2 3 4    with p = 0.5    ->    0 4 0 8   in training        1 2 3 4   when predicting
+
+When predicting it does nothing at all. Source: Darknet, dropout_layer.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.options import option
+from minidarknet.shapes import Shape
+
+
+@dataclass(frozen=True)
+class DropoutOptions(LayerOptions):
+    probability: float = option(0.5, "share of the numbers that are dropped in training", minimum=0, maximum=1)
+
+
+class Dropout(Layer):
+    """The `[dropout]` section."""
+
+    kind = "dropout"
+    Options = DropoutOptions
+
+    def infer(self, *in_shapes: Shape) -> Shape:
+        return in_shapes[0]
+
+    def allocate(self, batch: int) -> None:
+        self.output = np.empty((0, *self.out_shape.array_shape), np.float32)  # it passes its input on
+
+    def output_bytes(self, batch: int) -> int:
+        return 0
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        (x,) = inputs
+        return x
+
+    def table_row(self) -> str:
+        size = self.in_shape.size
+        return f"dropout       p = {self.options.probability:.2f}               {size:4d}  ->  {size:4d}"

@@ -1,0 +1,92 @@
+"""A local layer: a convolution whose filters are different at every place of the window.
+
+    out = (in - size) / stride + 1        without pad
+    out = (in - 1) / stride + 1           with pad=1, which also puts one cell of zeros around the image
+
+With pad=1 only size 3 fits together; Darknet computes other sizes all the same, and so does this. The biases are one
+for every output number. Source: Darknet, local_layer.c.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import prange
+
+from minidarknet.kernels.activations import ACTIVATIONS, activate
+from minidarknet.kernels.jit import kernel
+from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Run
+from minidarknet.options import option
+from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
+
+
+@dataclass(frozen=True)
+class LocalOptions(LayerOptions):
+    filters: int = option(1, "number of filters at each place", minimum=1, maximum=MAXIMUM_ELEMENTS)
+    size: int = option(1, "side of the filters", minimum=1, maximum=MAXIMUM_ELEMENTS)
+    stride: int = option(1, "cells between two windows", minimum=1, maximum=MAXIMUM_ELEMENTS)
+    pad: int = option(0, "cells of zeros on each side", minimum=0, maximum=MAXIMUM_ELEMENTS)
+    activation: str = option("logistic", "function of each output number", choices=ACTIVATIONS)
+
+
+@kernel
+def local(output: Array, source: Array, weights: Array, biases: Array, stride: int, padding: int) -> None:
+    """Write into output (batch, filters, rows, columns) what weights (places, filters, channels, size, size) see."""
+    batch, filters, rows, columns = output.shape
+    _, channels, height, width = source.shape
+    size = weights.shape[3]
+    for plane in prange(batch * filters):
+        b, f = np.int64(plane) // filters, np.int64(plane) % filters
+        for y in range(rows):
+            for x in range(columns):
+                place = y * columns + x
+                total = biases[f, place]
+                for c in range(channels):
+                    for ky in range(size):
+                        for kx in range(size):
+                            row, column = y * stride - padding + ky, x * stride - padding + kx
+                            if 0 <= row < height and 0 <= column < width:
+                                total += source[b, c, row, column] * weights[place, f, c, ky, kx]
+                output[b, f, y, x] = total
+
+
+class Local(Layer):
+    """The `[local]` section."""
+
+    kind = "local"
+    Options = LocalOptions
+
+    def infer(self, *in_shapes: Shape) -> Shape:
+        (shape,) = in_shapes
+        self.need_image(shape)
+        o = self.options
+        reach = 1 if o.pad else o.size
+        height = window_positions(shape.height, reach, o.stride, 0)
+        width = window_positions(shape.width, reach, o.stride, 0)
+        out = Shape(o.filters, height, width)
+        self.biases = self.declare("biases", (max(out.size, 0),))
+        spread = math.sqrt(2 / (o.size * o.size * shape.channels))
+        sides = (max(height * width, 0), o.filters, shape.channels, o.size, o.size)
+        self.weights = self.declare("weights", sides, Initial(uniform=spread))
+        return out
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        (x,) = inputs
+        o = self.options
+        output = self.output[: len(x)]
+        biases = self.biases.value.reshape(o.filters, -1)
+        local(output, x, self.weights.value, biases, o.stride, o.pad)
+        activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[o.activation])
+        return output
+
+    def table_row(self) -> str:
+        i, o = self.in_shape, self.out_shape
+        return (
+            f"Local Layer: {i.height} x {i.width} x {i.channels} image, {self.options.filters} filters"
+            f" -> {o.height} x {o.width} x {o.channels} image"
+        )
+
+    def window(self) -> tuple[int, int]:
+        return self.options.size, self.options.stride

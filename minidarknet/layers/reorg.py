@@ -1,0 +1,76 @@
+"""Reorg: trade width and height for channels, without changing a number.
+
+    1x4x4 image, stride 2        4 channels of 2x2: each takes every second pixel of every second row
+    1 2 3 4
+    5 6 7 8             ->       1 3    2 4    5 7    6 8
+    ...                          ...
+
+`reverse` goes the other way. For more than one channel Darknet reads the memory of its input as an image of
+(channels / stride^2, height * stride, width * stride) instead; what YOLOv2 learned depends on it, so it is kept. `flatten`
+puts the channels innermost, `extra` appends zeros. Source: Darknet, reorg_layer.c, blas.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.options import option
+from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
+
+
+@dataclass(frozen=True)
+class ReorgOptions(LayerOptions):
+    stride: int = option(1, "factor that the sides are divided by", minimum=1, maximum=MAXIMUM_ELEMENTS)
+    reverse: bool = option(False, "multiply the sides instead")
+    flatten: bool = option(False, "turn channel, row, column into row, column, channel (reverse: back)")
+    extra: int = option(0, "zeros to append; the result is a plain vector", minimum=0, maximum=MAXIMUM_ELEMENTS)
+
+
+class Reorg(Layer):
+    """The `[reorg]` section."""
+
+    kind = "reorg"
+    Options = ReorgOptions
+
+    def infer(self, *in_shapes: Shape) -> Shape:
+        (shape,) = in_shapes
+        self.need_image(shape)
+        o, square = self.options, self.options.stride**2
+        if o.extra:
+            return Shape.flat(shape.size + o.extra)
+        if not o.flatten and shape.channels % square:
+            raise self.error(f"needs a number of channels that {square} divides, but its input is {shape}", "stride")
+        if o.reverse:
+            return Shape(shape.channels // square, shape.height * o.stride, shape.width * o.stride)
+        if shape.height % o.stride or shape.width % o.stride:
+            raise self.error(f"stride={o.stride} does not divide the sides of {shape}", "stride")
+        return Shape(shape.channels * square, shape.height // o.stride, shape.width // o.stride)
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        (x,) = inputs
+        output = self.output[: len(x)]
+        if self.options.extra:
+            flat = output.reshape(len(x), self.out_shape.size)
+            flat[:, : self.in_shape.size] = x.reshape(len(x), self.in_shape.size)
+            flat[:, self.in_shape.size :] = 0
+            return output
+        output[:] = self._rearranged(x).reshape(output.shape)
+        return output
+
+    def _rearranged(self, x: Array) -> Array:
+        o, (channels, height, width) = self.options, self.in_shape.array_shape
+        batch, s, part = len(x), o.stride, channels // o.stride**2
+        if o.flatten and o.reverse:
+            return x.reshape(batch, height * width, channels).transpose(0, 2, 1)
+        if o.flatten:
+            return x.reshape(batch, channels, height * width).transpose(0, 2, 1)
+        if o.reverse:  # (dy, dx, part, y, x) to (part, y, dy, x, dx)
+            return x.reshape(batch, s, s, part, height, width).transpose(0, 3, 4, 1, 5, 2)
+        return x.reshape(batch, part, height, s, width, s).transpose(0, 3, 5, 1, 2, 4)
+
+    def table_row(self) -> str:
+        if self.options.extra:
+            return f"reorg              {self.in_shape.size:4d}   ->  {self.out_shape.size:4d}"
+        stride = self.options.stride
+        return f"reorg              /{stride:2d}  {self.in_shape.table_cells()}   ->  {self.out_shape.table_cells()}"

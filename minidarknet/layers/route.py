@@ -1,0 +1,54 @@
+"""Route: take the outputs of earlier layers and lay them one behind the other, channel after channel.
+
+    layers=-1,2   from layer 2:  [a]    and layer 4:  [c]   ->   [c]
+                                 [b]                             [a]      in the order that the cfg names them
+                                                                 [b]
+
+Negative numbers count back from this layer, others from the first. Where the pictures have different sizes, the result
+is a plain vector that only layers without a window may follow. Source: Darknet, route_layer.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minidarknet.cfg import Section
+from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.options import REQUIRED, option
+from minidarknet.shapes import Shape
+
+
+@dataclass(frozen=True)
+class RouteOptions(LayerOptions):
+    layers: tuple[int, ...] = option(REQUIRED, "the layers to take; negative counts back from here")
+
+
+class Route(Layer):
+    """The `[route]` section."""
+
+    kind = "route"
+    Options = RouteOptions
+
+    def __init__(self, options: Any = None, index: int = 0, section: Section | None = None) -> None:
+        super().__init__(options, index, section)
+        self.reads = tuple(self.earlier_layer(number, "layers") for number in self.options.layers)
+
+    def infer(self, *in_shapes: Shape) -> Shape:
+        first = in_shapes[0]
+        if all(s.is_image and (s.height, s.width) == (first.height, first.width) for s in in_shapes):
+            return Shape(sum(s.channels for s in in_shapes), first.height, first.width)
+        return Shape.flat(sum(s.size for s in in_shapes))
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        output = self.output[: len(inputs[0])]
+        flat = output.reshape(len(output), self.out_shape.size)
+        start = 0
+        for x in inputs:
+            size = x.shape[1] * x.shape[2] * x.shape[3]
+            flat[:, start : start + size] = x.reshape(len(x), size)
+            start += size
+        return output
+
+    def table_row(self) -> str:
+        return "route  " + " ".join(map(str, self.reads))

@@ -1,0 +1,74 @@
+"""Shortcut: add the output of an earlier layer to this one, which lets a deep network begin as a shallow one.
+
+    input 1 2    +    earlier 10 20    ->    11 22        alpha * input + beta * earlier, then the activation
+          3 4                 30 40          33 44
+
+Where the two differ in size, only what they share is added: the first channels of the one with more, and every k-th
+pixel where one is k times as large. What is not shared is copied as it is, without alpha. Source: Darknet, blas.c
+(shortcut_cpu), shortcut_layer.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minidarknet.cfg import Section
+from minidarknet.kernels.activations import ACTIVATIONS, activate
+from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.options import REQUIRED, option
+from minidarknet.shapes import Shape
+
+
+@dataclass(frozen=True)
+class ShortcutOptions(LayerOptions):
+    from_: int = option(REQUIRED, "the layer to add; negative counts back from here")
+    activation: str = option("linear", "function of each output number", choices=ACTIVATIONS)
+    alpha: float = option(1.0, "factor on the input")
+    beta: float = option(1.0, "factor on the earlier layer's output")
+
+
+class Shortcut(Layer):
+    """The `[shortcut]` section."""
+
+    kind = "shortcut"
+    Options = ShortcutOptions
+
+    def __init__(self, options: Any = None, index: int = 0, section: Section | None = None) -> None:
+        super().__init__(options, index, section)
+        self.reads = (index - 1, self.earlier_layer(self.options.from_, "from"))
+
+    def infer(self, *in_shapes: Shape) -> Shape:
+        own, earlier = in_shapes
+        self.need_image(own)
+        self.need_image(earlier)
+        # every `stride`-th pixel of the earlier one is added to every `sample`-th pixel of this one
+        self.stride = max(1, earlier.width // own.width)
+        self.sample = max(1, own.width // earlier.width)
+        if (self.stride, self.sample) != (max(1, earlier.height // own.height), max(1, own.height // earlier.height)):
+            raise self.error(
+                f"cannot add layer {self.reads[1]} ({earlier}) to {own}: width and height differ by another factor",
+                "from",
+            )
+        self.earlier_shape = earlier
+        return own
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        x, earlier = inputs
+        output = self.output[: len(x)]
+        output[:] = x
+        channels = min(self.in_shape.channels, self.earlier_shape.channels)
+        height = min(self.in_shape.height, self.earlier_shape.height)
+        width = min(self.in_shape.width, self.earlier_shape.width)
+        shared = output[:, :channels, : height * self.sample : self.sample, : width * self.sample : self.sample]
+        added = earlier[:, :channels, : height * self.stride : self.stride, : width * self.stride : self.stride]
+        alpha, beta = np.float32(self.options.alpha), np.float32(self.options.beta)
+        shared[:] = alpha * shared + beta * added
+        activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
+        return output
+
+    def table_row(self) -> str:
+        source = self.earlier_shape.table_cells()
+        return f"res  {self.reads[1]:3d}                {source}   ->  {self.out_shape.table_cells()}"

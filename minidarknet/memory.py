@@ -1,0 +1,33 @@
+"""How much memory a network may take: asked before it is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from minidarknet.errors import UsageError
+
+
+def memory_limit() -> int:
+    """Bytes that a network may take: `MINIDARKNET_MEMORY` (in MiB) where set, else all memory of this machine.
+
+    A container's own bound (cgroup v2) counts as the machine's.
+    """
+    if wish := os.environ.get("MINIDARKNET_MEMORY", ""):
+        try:
+            return int(float(wish) * 2**20)
+        except (ValueError, OverflowError):
+            raise UsageError(f"MINIDARKNET_MEMORY={wish}: expected a number of MiB, for example 2048") from None
+    limits = []
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    try:
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        pass  # no cgroup v2, or "max", which is no bound
+    return min(limits, default=1 << 62)
+
+
+def mebibytes(size: int) -> str:
+    """A size in bytes as people read it: `27.9 MiB`, `15.9 GiB`."""
+    return f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"

@@ -1,0 +1,226 @@
+"""The network: layers in a row, each reading from earlier ones. It owns no arithmetic.
+
+    network = Network.from_cfg("cfg/tiny.cfg")     shapes only; this is all that a table needs
+    network.initialize(seed=1)                     random parameters (or: weights.load(network, "tiny.weights"))
+    for layer, output in network.steps(x): ...     one layer at a time: what tracing and teaching use
+    y = network.forward(x)                         the same, to the end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minidarknet.cfg import Cfg, read_cfg
+from minidarknet.errors import InputError
+from minidarknet.layers import LAYERS
+from minidarknet.layers.base import Array, Layer, Parameter, Run
+from minidarknet.layers.cost import Cost
+from minidarknet.memory import mebibytes, memory_limit
+from minidarknet.net_options import NetOptions, input_shape
+from minidarknet.options import nearest, read_options
+from minidarknet.shapes import Shape
+
+N = TypeVar("N", bound="Network")
+
+
+class Network:
+    """A network as a cfg describes it.
+
+    Parameters
+    ----------
+    layers
+        The layers in order, not yet connected.
+    shape
+        One input image.
+    options
+        The `[net]` section.
+    path
+        The cfg's path, for messages.
+
+    Attributes
+    ----------
+    input_shape, output_shape
+        One image at the input, and what `forward` returns of it.
+    """
+
+    def __init__(
+        self, layers: list[Layer], shape: Shape, options: NetOptions | None = None, path: str = "<python>"
+    ) -> None:
+        self.layers = layers
+        self.options = options or NetOptions()
+        self.path = path
+        self._connect(shape)
+
+    @classmethod
+    def from_cfg(cls: type[N], source: str | PathLike[str] | Cfg) -> N:
+        """Build a network from a cfg file, or from one that `read_cfg` or `parse_cfg` has read.
+
+        No memory for numbers is taken. Keys that Darknet does not know cause a `CfgWarning`.
+
+        Raises
+        ------
+        CfgError
+            With file, line, section and what was expected.
+        """
+        cfg = source if isinstance(source, Cfg) else read_cfg(source)
+        options = read_options(NetOptions, cfg.net)
+        if options.batch % options.subdivisions:
+            part = options.batch // options.subdivisions
+            raise cfg.net.error(
+                f"batch={options.batch} is not a multiple of subdivisions={options.subdivisions}; "
+                f"expected for example batch={max(part, 1) * options.subdivisions}",
+                "subdivisions",
+            )
+        layers = []
+        for index, section in enumerate(cfg.layers):
+            kind = LAYERS.get(section.name)
+            if kind is None:
+                raise section.error(f"is no section that Darknet knows{nearest(section.name, LAYERS)}")
+            # What a section may say is only checked where we know all of it: not in detectors and recurrent layers.
+            settings = read_options(kind.Options, section, warn=kind.runs)
+            layers.append(kind(settings, index, section))
+        return cls(layers, input_shape(options, cfg.net), options, cfg.path)
+
+    # -- shapes --------------------------------------------------------------------------------------------------
+
+    def _connect(self, shape: Shape) -> None:
+        self.input_shape = shape
+        self._batch = -1  # no memory yet
+        for layer in self.layers:
+            layer.connect(*(shape if read < 0 else self.layers[read].out_shape for read in layer.reads))
+
+    def resize(self, height: int, width: int) -> None:
+        """Change the input's size, keeping all parameters; a network without connected layers can take any.
+
+        Raises
+        ------
+        CfgError
+            A layer is made for one input size. The network is then left as it was.
+        """
+        before = self.input_shape
+        if (height, width) == (before.height, before.width):
+            return
+        try:
+            self._connect(Shape(before.channels, height, width))
+        except InputError:
+            self._connect(before)
+            raise
+
+    @property
+    def output_layer(self) -> Layer:
+        """The layer whose output is the network's answer: the last one that is no `[cost]`."""
+        return next((layer for layer in reversed(self.layers) if not isinstance(layer, Cost)), self.layers[-1])
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.output_layer.out_shape
+
+    def flops(self) -> int:
+        """Operations for one image, as Darknet counts them."""
+        return sum(layer.flops() for layer in self.layers)
+
+    # -- parameters ----------------------------------------------------------------------------------------------
+
+    def parameters(self) -> Iterator[tuple[Layer, Parameter]]:
+        """Every parameter with its layer, in the order of the `.weights` file."""
+        return ((layer, parameter) for layer in self.layers for parameter in layer.parameters())
+
+    def initialize(self, seed: int) -> None:
+        """Draw all parameters at random: the same seed gives the same numbers, layer by layer."""
+        self.check_memory(0)
+        for layer in self.layers:
+            for position, parameter in enumerate(layer.parameters()):
+                generator = np.random.default_rng((seed, layer.index, position))
+                parameter.array = parameter.initial.draw(parameter.shape, generator)
+
+    # -- memory --------------------------------------------------------------------------------------------------
+
+    def memory(self, batch: int) -> dict[str, int]:
+        """Bytes that running a batch takes: for the input, parameters, outputs and the shared workspace."""
+        return {
+            "input": 4 * batch * self.input_shape.size,
+            "parameters": 4 * sum(parameter.size for _, parameter in self.parameters()),
+            "outputs": sum(layer.output_bytes(batch) for layer in self.layers),
+            "workspace": 4 * max(layer.workspace_size() for layer in self.layers),
+        }
+
+    def check_memory(self, batch: int) -> None:
+        """Raise where a batch would need more memory than there is."""
+        parts, limit = self.memory(batch), memory_limit()
+        if sum(parts.values()) > limit:
+            sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in parts.items())
+            raise InputError(
+                f"{self.path}: a batch of {batch} needs {mebibytes(sum(parts.values()))} ({sizes}), more than the "
+                f"{mebibytes(limit)} of this machine; take a smaller batch or input, or set MINIDARKNET_MEMORY (MiB)"
+            )
+
+    def allocate(self, batch: int) -> None:
+        """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough."""
+        self.check_memory(batch)
+        for layer in self.layers:
+            layer.allocate(batch)
+        self._workspace = np.empty(max(layer.workspace_size() for layer in self.layers), np.float32)
+        self._batch = batch
+
+    # -- arithmetic ----------------------------------------------------------------------------------------------
+
+    def steps(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[Layer, Array]]:
+        """Run layer after layer, yielding each with its output.
+
+        Parameters
+        ----------
+        x
+            Images, (batch, channels, height, width) or one (channels, height, width), in 0..1; or vectors,
+            (batch, inputs). Taken as float32.
+        truth
+            (batch, outputs): then layers with a loss compute it.
+
+        Yields
+        ------
+        layer, output
+            The output is a view of the layer's own buffer, valid until the next pass.
+        """
+        for layer in self.layers:
+            if reason := layer.refusal():
+                raise layer.error(f"cannot be run: {reason} (its table can be printed)")
+        images = self._as_batch(x)
+        if len(images) > self._batch:
+            self.allocate(len(images))
+        run = Run(self._workspace, None if truth is None else np.ascontiguousarray(truth, np.float32))
+        outputs: list[Array] = []
+        for layer in self.layers:
+            inputs = (images if read < 0 else outputs[read] for read in layer.reads)
+            outputs.append(layer.forward(*inputs, run=run))
+            yield layer, outputs[-1]
+
+    def forward(self, x: ArrayLike, truth: ArrayLike | None = None) -> Array:
+        """The network's answer for `x` (see `steps`): (batch, channels, height, width), a view until the next pass."""
+        answer: Any = None
+        for layer, output in self.steps(x, truth):
+            if layer is self.output_layer:
+                answer = output
+        return np.asarray(answer)
+
+    @property
+    def loss(self) -> float | None:
+        """The loss of the last pass with a truth: the mean over all layers that have one; None without any."""
+        losses = [layer.loss for layer in self.layers if layer.loss is not None]
+        return sum(losses) / len(losses) if losses else None
+
+    def _as_batch(self, x: ArrayLike) -> Array:
+        images = np.ascontiguousarray(x, np.float32)
+        shape = self.input_shape.array_shape
+        if images.shape == shape:
+            images = images[None]
+        if images.shape[1:] in (shape, (self.input_shape.size,)):
+            return images.reshape(len(images), *shape)
+        raise InputError(
+            f"the input has shape {images.shape}; {Path(self.path).name} expected (batch, "
+            f"{', '.join(map(str, shape))}): images, channels, height, width"
+        )
