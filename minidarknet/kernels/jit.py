@@ -36,8 +36,8 @@ def kernel(function: F) -> F:
     """Compile a function whose outer loops run over `prange`, in parallel over all threads.
 
     A `prange` index is unsigned, and unsigned with signed makes a float: write `np.int64(plane) // channels` to count
-    with it. Division by zero gives infinity or NaN as in C (`error_model="numpy"`), because a check in an inner loop would keep
-    it from being vectorised. `fastmath` is off: it would reorder sums, and a result would depend on the machine.
+    with it. Division by zero gives infinity or NaN as in C (`error_model="numpy"`), because a check in an inner loop
+    would keep it from being vectorised.
     """
     return _compile(function, parallel=True)
 
@@ -50,7 +50,14 @@ def scalar(function: F) -> F:
 def _compile(function: F, parallel: bool) -> F:
     folder = cache_folder()
     with _numba_cache_in(folder):
-        compiled = numba.njit(parallel=parallel, cache=folder is not None, error_model="numpy")(function)
+        compiled = numba.njit(
+            parallel=parallel,
+            cache=folder is not None,
+            error_model="numpy",
+            # Only this one of the fastmath flags: a * b + c may be rounded once instead of twice. The others reorder
+            # sums or forget about NaN (docs/decisions/0003).
+            fastmath={"contract"},
+        )(function)
     return cast(F, compiled)
 
 

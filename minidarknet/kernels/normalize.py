@@ -2,7 +2,8 @@
 
     y = scale * (x - mean) / (sqrt(variance) + 0.000001) + bias         one of each per channel
 
-Darknet adds its epsilon outside the root. Source: Darknet, blas.c (normalize_cpu), batchnorm_layer.c.
+Darknet adds its epsilon outside the root. The four numbers of a channel are first made into a factor and a shift, in
+float64: y = factor * x + shift. Source: Darknet, blas.c (normalize_cpu), batchnorm_layer.c.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from minidarknet.kernels.jit import kernel
 
-EPSILON = np.float32(1e-6)
+EPSILON = 1e-6
 
 
 @kernel
@@ -29,9 +30,10 @@ def normalize(
     batch, channels, cells = source.shape
     for plane in prange(batch * channels):
         b, c = np.int64(plane) // channels, np.int64(plane) % channels
-        deviation = np.sqrt(variance[c]) + EPSILON
+        factor = np.float64(scales[c]) / (np.sqrt(np.float64(variance[c])) + EPSILON)
+        shift = biases[c] - mean[c] * factor
         for i in range(cells):
-            output[b, c, i] = scales[c] * ((source[b, c, i] - mean[c]) / deviation) + biases[c]
+            output[b, c, i] = source[b, c, i] * factor + shift
 
 
 @kernel

@@ -1,0 +1,128 @@
+"""The screen: results on stdout, everything else on stderr. The only file that imports rich.
+
+On a terminal there are colours and moving bars; in a pipe or a log there are plain lines, and none of them twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_out = Console(file=None, highlight=False, markup=False, emoji=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def result(text: str) -> None:
+    """Print a result on stdout, exactly as it is."""
+    sys.stdout.write(text + "\n")
+
+
+def result_json(value: Any) -> None:
+    """Print a result for a program to read. NaN and infinity, which JSON lacks, are an error before this point."""
+    result(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def facts(pairs: list[tuple[str, str]]) -> None:
+    """Print titles and values in two columns on stdout, the titles dimmed on a terminal."""
+    width = max(len(title) for title, _ in pairs)
+    for title, value in pairs:
+        _out.print(f"{title:>{width}}", style="dim", end="  ")
+        _out.print(value)
+
+
+def note(text: str) -> None:
+    """Say on stderr what is going on."""
+    _err.print(escape(text), style="dim")
+
+
+def error(text: str) -> None:
+    """Say on stderr what went wrong."""
+    _err.print(f"[bold red]error:[/] {escape(text)}")
+
+
+def warning(text: str) -> None:
+    """Say on stderr what probably is not meant."""
+    _err.print(f"[yellow]warning:[/] {escape(text)}")
+
+
+@contextmanager
+def warnings_on_screen() -> Iterator[None]:
+    """Within the block, Python's warnings are shown as ours, without file names of this package."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = lambda message, *_, **__: warning(str(message))
+        yield
+
+
+@contextmanager
+def compiling_announced() -> Iterator[None]:
+    """Within the block, say so when kernels are compiled, and which: it takes seconds, once for each version."""
+    from minidarknet.kernels.jit import announce_compiling, cache_folder
+
+    if _err.is_terminal:
+        with _err.status("", spinner="dots") as status:
+            status.stop()
+
+            def started(name: str) -> None:
+                status.update(f"[dim]compiling kernels, once and for all: {escape(name)}[/]")
+                status.start()
+
+            with announce_compiling(started):
+                yield
+        return
+    said = False
+
+    def started_plain(name: str) -> None:
+        nonlocal said
+        if not said:
+            kept = "kept for the next time" if cache_folder() else "not kept: no cache folder can be written"
+            note(f"compiling kernels ({kept}) ...")
+        said = True
+
+    with announce_compiling(started_plain):
+        yield
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how far a loop over `total` things is; the block calls what it gets after each of them."""
+    if not _err.is_terminal or total < 2:
+        yield lambda: None
+        return
+    columns = (TextColumn("[dim]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_err, transient=True) as progress:
+        task = progress.add_task(escape(what), total=total)
+        yield lambda: progress.advance(task)
+
+
+@contextmanager
+def downloading() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show downloads; the block calls what it gets with (file name, bytes so far, bytes in all or None)."""
+    if not _err.is_terminal:
+        seen: set[str] = set()
+
+        def plain(name: str, done: int, total: int | None) -> None:
+            if name not in seen:
+                note(f"downloading {name} ...")
+            seen.add(name)
+
+        yield plain
+        return
+    columns = (TextColumn("[dim]{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_err) as progress:
+        tasks: dict[str, Any] = {}
+
+        def moved(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(escape(name), total=total)
+            progress.update(tasks[name], completed=done, total=total)
+
+        yield moved
