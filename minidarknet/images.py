@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
-from PIL.Image import DecompressionBombError, Image, Transpose
+from PIL.Image import DecompressionBombError, Image, Transpose, fromarray
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -88,13 +88,13 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> NDArray[np.fl
     name = os.fspath(path)
     if channels not in (1, 3):
         raise ImageError(f"{name}: a picture gives 3 channels (colour) or 1 (grey), not {channels}")
-    pixels = _decode(name)
-    if channels == 1 and pixels.ndim == 3:
-        red, green, blue = (pixels[:, :, c].astype(np.uint16) for c in range(3))
-        pixels = ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.uint8)  # the sum, 256 * 255, fits 16 bits
-    height, width = pixels.shape[:2]
+    pixels = _decode(name)  # (height, width, 3)
+    if channels == 1:
+        red, green, blue = pixels.transpose(2, 0, 1).astype(np.uint16)
+        pixels = ((77 * red + 150 * green + 29 * blue) >> 8)[:, :, None]  # the sum, up to 256 * 255, fits 16 bits
+    height, width, _ = pixels.shape
     image = np.empty((channels, height, width), np.float32)
-    image[:] = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels
+    image[:] = pixels.transpose(2, 0, 1)
     image /= np.float32(255)  # a pass of its own: eight times as quick as dividing bytes into floats
     return image
 
@@ -153,7 +153,7 @@ def _pictures_in(folder: str) -> list[str]:
 
 
 def _decode(name: str) -> NDArray[np.uint8]:
-    """Decode a file to bytes, (height, width, 3), or (height, width) for a grey picture."""
+    """Decode a file to bytes, (height, width, 3)."""
     kind = "file"
     try:
         with open(name, "rb", opener=_open_regular) as file:
@@ -236,9 +236,9 @@ def _turn_upright(picture: ImageFile) -> Image:
 
 
 def _to_bytes(picture: Image) -> NDArray[np.uint8]:
-    """Bring any of Pillow's pixel modes to bytes, (height, width, 3) or, where there is no colour, (height, width)."""
+    """Bring any of Pillow's pixel modes to bytes, (height, width, 3)."""
     if picture.mode.startswith("I"):  # 16 bits: Pillow's own conversion would clip everything above 255 to white
-        deep = np.asarray(picture, np.int32)
-        return (np.clip(deep, 0, 65535) >> 8).astype(np.uint8)
+        high = np.clip(np.asarray(picture, np.int32), 0, 65535) >> 8
+        picture = fromarray(high.astype(np.uint8))
     picture.info.pop("transparency", None)  # or Pillow tries to carry it over, with a warning
-    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"), np.uint8)
+    return np.asarray(picture.convert("RGB"))

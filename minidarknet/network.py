@@ -1,9 +1,9 @@
 """The network: layers in a row, each reading from earlier ones. It owns no arithmetic.
 
-    network = Network.from_cfg("cfg/tiny.cfg")     shapes only; this is all that a table needs
-    network.initialize(seed=1)                     random parameters (or: weights.load(network, "tiny.weights"))
-    for layer, output in network.steps(x): ...     one layer at a time: what tracing and teaching use
-    y = network.forward(x)                         the same, to the end
+network = Network.from_cfg("cfg/tiny.cfg")     shapes only; this is all that a table needs
+network.initialize(seed=1)                     random parameters (or: weights.load(network, "tiny.weights"))
+for layer, output in network.steps(x): ...     one layer at a time: what tracing and teaching use
+y = network.forward(x)                         the same, to the end
 """
 
 from __future__ import annotations

@@ -148,5 +148,3 @@ def _bounds(limits: Any) -> str:
     if low is not None:
         return f", {low:,} or more"
     return "" if high is None else f", {high:,} or less"
-
-

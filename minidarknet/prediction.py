@@ -88,7 +88,7 @@ class Classifier(Network):
 
     @cached_property
     def why_not_fit(self) -> str:
-        """Why this network takes pictures of one size only; empty where it takes any (no memory is taken to find out)."""
+        """Why this network takes pictures of one size only; empty where it takes any. No memory is taken."""
         home, outputs = self._home, self.output_shape
         try:
             self.resize(2 * home.height, 2 * home.width)

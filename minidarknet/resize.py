@@ -40,8 +40,8 @@ def resize(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.fl
     -----
     Darknet: image.c, resize_image; the same operations in the same order in float32, hence the same bits, with two
     exceptions. (1) Width 1 takes the last column; height 1 takes the last row, where Darknet fails. (2) For some
-    pairs of heights (16 to 224, 46 to 168: about one in thirty) float32 puts the last row a hair above the picture's
-    end; Darknet then multiplies it by almost zero and the row turns black. Here it is the last row.
+    pairs of heights (16 to 224, 46 to 168; one old height in twenty for 224) float32 puts the last row a hair above
+    the picture's end; Darknet then multiplies it by almost zero and the row turns black. Here it is the last row.
     Where float32 puts it a hair below the end, Darknet dims the row by that hair (about 3e-5), and so do we.
     """
     _check(image, height, width)

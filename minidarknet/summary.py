@@ -15,7 +15,9 @@ HEADING = "layer     filters    size              input                output"
 
 def table(network: Network) -> str:
     """The layer table as Darknet prints it, byte for byte, each line ended."""
-    return "".join(f"{line}\n" for line in [HEADING, *(f"{layer.index:5d} {layer.table_row()}" for layer in network.layers)])
+    return "".join(
+        f"{line}\n" for line in [HEADING, *(f"{layer.index:5d} {layer.table_row()}" for layer in network.layers)]
+    )
 
 
 def describe(network: Network, batch: int) -> dict[str, Any]:
@@ -94,7 +96,13 @@ def receptive_fields(network: Network) -> list[int | None]:
 def _scale(layer: Layer, stride: int) -> float:
     """How much coarser the output's grid is than the input's."""
     same = layer.in_shape.width == layer.out_shape.width
-    return stride if stride > 1 else 1.0 if same or layer.out_shape.width <= 1 else layer.in_shape.width / layer.out_shape.width
+    return (
+        stride
+        if stride > 1
+        else 1.0
+        if same or layer.out_shape.width <= 1
+        else layer.in_shape.width / layer.out_shape.width
+    )
 
 
 def _field_in_words(network: Network, facts: dict[str, Any]) -> str:

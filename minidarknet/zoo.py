@@ -166,5 +166,5 @@ def _unpublished(chosen: System) -> str:
     return (
         f"no weights with a known hash are published for {chosen.title}; there are for: {available}.\n"
         f"Weights of your own stay where they are: "
-        f"`minidarknet classify {chosen.name} --weights FILE.weights --names FILE.names photo.jpg`"
+        f"`minidarknet classify {chosen.name} FILE.weights photo.jpg --names FILE.names`"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -32,3 +33,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def golden(shared: Path) -> Path:
     return shared / "golden"
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """Everything in an .npz file; the file itself is closed again."""
+    with np.load(path) as data:
+        return dict(data)

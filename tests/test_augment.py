@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import shared_folder
 from numpy.typing import NDArray
 
+from conftest import shared_folder
 from minidarknet import augment
 from minidarknet.augment import distort, flip, grayscale, hsv_to_rgb, rgb_to_hsv, rotate, rotate_crop
 from minidarknet.errors import InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import golden_files
+from conftest import arrays, golden_files
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
 from minidarknet.layers.base import Array, Layer
@@ -47,7 +47,7 @@ def name(layer: Layer) -> str:
 
 @pytest.mark.parametrize("cfg", golden_files("nets/*.cfg"), ids=lambda path: path.stem)
 def test_nets(cfg: Path) -> None:
-    data = np.load(cfg.with_suffix(".npz"))
+    data = arrays(cfg.with_suffix(".npz"))
     network = load(cfg, cfg.with_suffix(".weights"))
     network.allocate(len(data["x"]))
     poison(network)
@@ -67,11 +67,11 @@ def test_nets(cfg: Path) -> None:
 @pytest.mark.parametrize("header", ["weights", "v1.weights"])
 @pytest.mark.parametrize("cfg", golden_files("layers/*.cfg"), ids=lambda path: path.stem)
 def test_layers(cfg: Path, header: str) -> None:
-    data = np.load(cfg.with_suffix(".npz"))
+    data = arrays(cfg.with_suffix(".npz"))
     network = load(cfg, cfg.with_suffix(f".{header}"))
     # Darknet's strided 1x1 convolution reads wrong pixels; the golden data has the right numbers beside them.
     prefix = "correct_out" if cfg.stem.startswith("quirk") else "out"
-    for layer, output in network.steps(data["input"], data["truth"] if "truth" in data else None):
+    for layer, output in network.steps(data["input"], data.get("truth")):
         expected = data[f"{prefix}_{layer.index:02d}"]
         output = np.where(expected == MASKED, np.float32(MASKED), output.reshape(expected.shape))
         assert_close(output, expected, 1e-5, name(layer), floor=1e-3)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import shared_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from conftest import shared_folder
 from minidarknet import resize as module
 from minidarknet.errors import InputError
 from minidarknet.images import read_image

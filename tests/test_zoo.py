@@ -411,7 +411,7 @@ def test_names_are_the_first_lines(ending: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["darknet", "alexnet", "squeezenet"])
 def test_system_without_published_files(name: str, folder: Path) -> None:
-    wanted = rf"no weights .* published for .*: tiny\.\n.*`minidarknet classify {name} --weights FILE.weights --names "
+    wanted = rf"no weights .* published for .*: tiny\.\n.*`minidarknet classify {name} FILE.weights photo.jpg --names "
     for ask in (zoo.fetch, zoo.require_weights, zoo.require_names):
         with pytest.raises(FetchError, match=wanted):
             ask(name)

@@ -1,7 +1,7 @@
 """The command line: `minidarknet COMMAND ...`. Each command is a file of this folder with `add_arguments` and `run`.
 
-Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted. A command's file imports
-what it needs inside `run`, so that `--help` answers at once.
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted. A command's file
+imports what it needs inside `run`, so that `--help` answers at once.
 """
 
 from __future__ import annotations

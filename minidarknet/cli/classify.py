@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"ways to prepare a picture:\n{ways}"
     parser.add_argument("network", metavar="NAME or CFG", help="a known network (tiny) or a cfg file")
-    parser.add_argument("files", metavar="WEIGHTS, IMAGE", nargs="+", help="pictures, folders or patterns like 'x/*.png'")
+    parser.add_argument(
+        "files", metavar="WEIGHTS, IMAGE", nargs="+", help="pictures, folders or patterns like 'x/*.png'"
+    )
     parser.add_argument("--names", help="a text file with one class name a line")
     parser.add_argument("--top", type=positive, default=5, help="classes to print for each picture (default 5)")
     parser.add_argument("--preprocess", choices=PREPROCESSES, default="fit", help="see below (default fit)")
@@ -58,15 +60,16 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
     from pathlib import Path
 
     from minidarknet import zoo
+    from minidarknet.images import SUFFIXES
 
     first, *others = options.files
     by_name = options.network in zoo.SYSTEMS and not Path(options.network).exists()
     is_weights = first.endswith(WEIGHTS_ENDINGS) or ".conv." in first
     if not is_weights and (by_name or options.random_weights is not None):
         return None, options.files
-    if not is_weights and not others:
+    if not is_weights and (first.lower().endswith(SUFFIXES) or not others):
         raise UsageError(
-            f"no weights were given: {first} is the only file behind {options.network}. Expected CFG WEIGHTS IMAGE ...; "
+            f"no weights were given: {options.network} is followed by {first}. Expected CFG WEIGHTS IMAGE ...; "
             "name a .weights file, fetch one (`minidarknet fetch tiny`), or add --random-weights SEED"
         )
     if not others:

@@ -38,7 +38,7 @@ SELU_SCALE, SELU_ALPHA = np.float32(1.0507), np.float32(1.6732)
 
 
 @scalar
-def activation(x: float, code: int) -> float:
+def activation(x: np.float32, code: int) -> np.float32:
     """The activation numbered `code` at x, in float32."""
     if code == LINEAR:
         return x

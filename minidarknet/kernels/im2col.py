@@ -1,10 +1,10 @@
 """Lay every window of an image out as a column, so that a convolution becomes one matrix product.
 
-    image 1x3x3        window 2x2, every cell        one column for each of the 4 windows
-    1 2 3                                            1 2 4 5    top left of each window
-    4 5 6              windows: 1 2  2 3  4 5  5 6   2 3 5 6    top right
-    7 8 9                       4 5  5 6  7 8  8 9   4 5 7 8    bottom left
-                                                     5 6 8 9    bottom right
+image 1x3x3        window 2x2, every cell        one column for each of the 4 windows
+1 2 3                                            1 2 4 5    top left of each window
+4 5 6              windows: 1 2  2 3  4 5  5 6   2 3 5 6    top right
+7 8 9                       4 5  5 6  7 8  8 9   4 5 7 8    bottom left
+                                                 5 6 8 9    bottom right
 """
 
 from __future__ import annotations

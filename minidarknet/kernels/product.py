@@ -15,6 +15,8 @@ that the processor's vector units and caches help:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -34,7 +36,8 @@ def product(
     rows = (m + 7) // 8
     for task in prange(strips * rows):
         # A parallel index is unsigned, and unsigned minus signed is a float: make it a plain number first.
-        strip, row = np.int64(task) % strips, np.int64(task) // strips
+        number: Any = np.int64(task)
+        strip, row = number % strips, number // strips
         left, right = strip * STRIP, min(n, strip * STRIP + STRIP)
         for i in range(row * 8, min(m, row * 8 + 8)):
             for j in range(left, right):

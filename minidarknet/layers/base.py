@@ -173,13 +173,17 @@ class Layer(ABC):
             raise self.error(f"has an empty output: {self.in_shape} comes in, {self.out_shape} would go out")
         for what, size in [("output", self.out_shape.size), *((p.name, p.size) for p in self.parameters())]:
             if size > MAXIMUM_ELEMENTS:
-                raise self.error(f"is too large: its {what} would have {size:,} numbers, of {MAXIMUM_ELEMENTS:,} at most")
+                raise self.error(
+                    f"is too large: its {what} would have {size:,} numbers, of {MAXIMUM_ELEMENTS:,} at most"
+                )
 
     @abstractmethod
     def infer(self, *in_shapes: Shape) -> Shape:
         """The shape of the output for these inputs; also the place to declare parameters with `declare`."""
 
-    def declare(self, name: str, shape: Sequence[int], initial: Initial | None = None, stored: bool = True) -> Parameter:
+    def declare(
+        self, name: str, shape: Sequence[int], initial: Initial | None = None, stored: bool = True
+    ) -> Parameter:
         """A parameter of this layer, in the order of the `.weights` file; on a resize, the one that is there."""
         known = self._parameters.get(name)
         if known is None:

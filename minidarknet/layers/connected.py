@@ -76,7 +76,9 @@ class Connected(Layer):
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
         output = self.output[: len(x)]
-        connected(output.reshape(len(x), self.options.output), x.reshape(len(x), self.in_shape.size), self.weights.value)
+        connected(
+            output.reshape(len(x), self.options.output), x.reshape(len(x), self.in_shape.size), self.weights.value
+        )
         finish(output, self.biases, self.batch_norm, self.options.activation)
         return output
 

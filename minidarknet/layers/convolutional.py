@@ -119,9 +119,7 @@ class Convolutional(Layer):
         return self.options.size, self.options.stride
 
 
-def convolutional_naive(
-    output: Array, image: Array, weights: Array, stride: int, padding: int, groups: int
-) -> None:
+def convolutional_naive(output: Array, image: Array, weights: Array, stride: int, padding: int, groups: int) -> None:
     """The definition, in seven loops: output (filters, rows, columns) of image (channels, height, width)."""
     filters, rows, columns = output.shape
     _, part, size, _ = weights.shape

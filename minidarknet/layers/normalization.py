@@ -30,9 +30,7 @@ class NormalizationOptions(LayerOptions):
 
 
 @kernel
-def normalize_response(
-    output: Array, source: Array, size: int, alpha: float, beta: float, kappa: float
-) -> None:
+def normalize_response(output: Array, source: Array, size: int, alpha: np.float32, beta: np.float32, kappa: np.float32) -> None:
     """Write the damped numbers of source (batch, channels, cells) into output of the same shape."""
     batch, channels, cells = source.shape
     before, after = (size - 1) // 2, size // 2

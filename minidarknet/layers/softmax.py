@@ -32,7 +32,7 @@ class SoftmaxOptions(LayerOptions):
 
 
 @kernel
-def softmax(output: Array, source: Array, temperature: float) -> None:
+def softmax(output: Array, source: Array, temperature: np.float32) -> None:
     """Write the softmax of each row of source (rows, numbers) into output of the same shape."""
     rows, count = source.shape
     for row in prange(rows):

@@ -21,7 +21,9 @@ from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 
 @dataclass(frozen=True)
 class UpsampleOptions(LayerOptions):
-    stride: int = option(2, "factor on the sides; negative divides", minimum=-MAXIMUM_ELEMENTS, maximum=MAXIMUM_ELEMENTS)
+    stride: int = option(
+        2, "factor on the sides; negative divides", minimum=-MAXIMUM_ELEMENTS, maximum=MAXIMUM_ELEMENTS
+    )
     scale: float = option(1.0, "factor on the numbers")
 
 

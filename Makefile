@@ -1,0 +1,39 @@
+# Everything a contributor needs; `make help` explains itself.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types screenshots clean
+
+help: ## say what each target does
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+demo: $(VENV)/.installed ## set up, print Tiny Darknet's table, and classify a photo where there are weights
+	@$(BIN)/python scripts/demo.py
+
+test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/test_layers.py tests/test_golden_networks.py
+
+lint: $(VENV)/.installed ## mend what ruff can mend, and show the rest
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed ## check the types
+	$(BIN)/mypy
+
+screenshots: $(VENV)/.installed ## draw the README's picture anew
+	@$(BIN)/python scripts/screenshots.py
+
+clean: ## delete the virtual environment and all caches of this folder
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
