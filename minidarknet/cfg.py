@@ -11,12 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from pathlib import Path
 
 from minidarknet.errors import CfgError
 
 #: The largest cfg that Darknet ships has 20 kB; a file beyond this is something else (most often the weights).
-MAXIMUM_BYTES = 1 << 20
+MAXIMUM_BYTES = 1 << 18
+
+NET = ("net", "network")
+
+
+def quoted(text: str) -> str:
+    """Text of a cfg as messages show it: not endless, and nothing in it that would steer a terminal."""
+    short = text if len(text) <= 80 else f"{text[:80]}..."
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in short)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Section:
     def error(self, message: str, key: str | None = None) -> CfgError:
         """An error at this section, or at one of its keys, that begins with `file:line: [name]`."""
         entry = self.entries.get(key) if key else None
-        return CfgError(self.path, entry.line if entry else self.line, f"[{self.name}] {message}")
+        return CfgError(self.path, entry.line if entry else self.line, f"[{quoted(self.name)}] {message}")
 
 
 @dataclass(frozen=True)
@@ -71,16 +78,16 @@ def read_cfg(path: str | PathLike[str]) -> Cfg:
     """
     path = fspath(path)
     try:
-        size = Path(path).stat().st_size
-        if size > MAXIMUM_BYTES:
-            raise CfgError(path, None, f"this file has {size:,} bytes, too many for a cfg (is it the weights?)")
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(MAXIMUM_BYTES + 1)  # no more, as a device may be endless
     except FileNotFoundError:
         raise CfgError(path, None, "no such file; expected a Darknet cfg, for example cfg/tiny.cfg") from None
     except OSError as error:
         raise CfgError(path, None, f"cannot be read: {error.strerror}") from None
     if b"\0" in data:
         raise CfgError(path, None, "this is a binary file; expected a Darknet cfg, which is text (is it the weights?)")
+    if len(data) > MAXIMUM_BYTES:
+        raise CfgError(path, None, f"this file has more than {MAXIMUM_BYTES:,} bytes, too many for a cfg")
     # A byte that is no UTF-8 can only matter in a comment; in a name or value it is caught where that is looked up.
     return parse_cfg(data.decode("utf-8-sig", errors="replace"), path)
 
@@ -95,26 +102,31 @@ def parse_cfg(text: str, path: str = "<text>") -> Cfg:
             continue
         if line.startswith("["):
             if not line.endswith("]") or len(line) == 2:
-                raise CfgError(path, number, f"{line!r} is no section header; expected for example '[convolutional]'")
+                raise CfgError(path, number, f"'{quoted(line)}' is no section header; expected for example '[conv]'")
             sections.append(Section(line[1:-1], path, number))
             continue
         if not sections:
-            raise CfgError(path, number, f"{line!r} stands before the first section; expected '[net]' first")
+            raise CfgError(path, number, f"'{quoted(line)}' stands before the first section; expected '[net]' first")
         key, equals, value = line.partition("=")
         if not (key and equals and value):
-            raise CfgError(path, number, f"cannot read {line!r}; expected 'key=value', '[section]' or '# comment'")
+            raise CfgError(
+                path, number, f"cannot read '{quoted(line)}'; expected 'key=value', '[section]' or '# comment'"
+            )
         entries = sections[-1].entries
         if key in entries:
             raise sections[-1].error(
-                f"has {key!r} twice, on line {entries[key].line} ({key}={entries[key].value}) and on line {number} "
-                f"({key}={value}); remove one (Darknet takes the first)",
+                f"has '{quoted(key)}' twice, on line {entries[key].line} (={quoted(entries[key].value)}) and on line "
+                f"{number} (={quoted(value)}); remove one (Darknet takes the first)",
                 key,
             )
         entries[key] = Entry(value, number)
     if not sections:
         raise CfgError(path, None, "the file is empty; expected a Darknet cfg that begins with '[net]'")
-    if sections[0].name not in ("net", "network"):
+    if sections[0].name not in NET:
         raise sections[0].error("cannot come first; a cfg begins with '[net]'")
+    for section in sections[1:]:
+        if section.name in NET:
+            raise section.error(f"stands here again, after line {sections[0].line}; a cfg has one, at its beginning")
     if len(sections) == 1:
         raise sections[0].error("is the only section; expected layers after it, for example '[convolutional]'")
     return Cfg(path, sections[0], tuple(sections[1:]))

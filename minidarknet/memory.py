@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -15,16 +16,17 @@ def memory_limit() -> int:
     """
     if wish := os.environ.get("MINIDARKNET_MEMORY", ""):
         try:
-            return int(float(wish) * 2**20)
+            limit = int(float(wish) * 2**20)
         except (ValueError, OverflowError):
-            raise UsageError(f"MINIDARKNET_MEMORY={wish}: expected a number of MiB, for example 2048") from None
+            limit = 0
+        if limit <= 0:
+            raise UsageError(f"MINIDARKNET_MEMORY={wish}: expected a number of MiB above 0, for example 2048")
+        return limit
     limits = []
     if hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no cgroup v2, or "max", which is no bound
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        pass  # no cgroup v2, or "max", which is no bound
     return min(limits, default=1 << 62)
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import functools
 import re
 import warnings
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_type_hints
 
-from minidarknet.cfg import Entry, Section
+from minidarknet.cfg import Entry, Section, quoted
 from minidarknet.errors import CfgWarning
 
 T = TypeVar("T")
@@ -26,8 +26,11 @@ T = TypeVar("T")
 #: The default of an option that must be given.
 REQUIRED: Any = object()
 
-_WHOLE = re.compile(r"[+-]?\d{1,18}\Z", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+\Z", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+
+#: For each type of number: its name, how it is written, and the largest one in Darknet's 32 bits.
+_NUMBERS: Any = {int: ("a whole number", _WHOLE, 2**31 - 1), float: ("a number", _DECIMAL, 3.4028234e38)}
 
 
 def option(
@@ -86,7 +89,7 @@ def read_options(cls: type[T], section: Section, warn: bool = True) -> T:
         A required option is missing, or a value has the wrong type or is out of bounds.
     """
     fields = {field.name.rstrip("_"): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
-    types = get_type_hints(cls)
+    types = _types(cls)  # type: ignore[arg-type]  # a class is Hashable, which mypy does not see
     values: dict[str, Any] = {}
     for key, entry in section.entries.items():
         if key not in fields:
@@ -97,16 +100,23 @@ def read_options(cls: type[T], section: Section, warn: bool = True) -> T:
         try:
             values[name] = _read_value(entry.value, types[name], fields[key].metadata)
         except ValueError as error:
-            raise section.error(f"{key}={entry.value}: expected {error}", key) from None
+            raise section.error(f"{key}={quoted(entry.value)}: expected {error}", key) from None
     for key, field in fields.items():
         if field.name not in values and field.default is dataclasses.MISSING:
             raise section.error(f"needs {key!r} ({field.metadata['doc']})")
     return cls(**values)
 
 
+@functools.cache
+def _types(cls: type[Any]) -> dict[str, Any]:
+    """The type of each field; kept, because working them out takes longer than reading a section."""
+    return get_type_hints(cls)
+
+
 def _warn_unknown(section: Section, key: str, entry: Entry, known: Iterable[str]) -> None:
     place = f"{section.path}:{entry.line}: [{section.name}]"
-    warnings.warn(f"{place} has no option {key!r}, ignored{nearest(key, known)}", CfgWarning, stacklevel=4)
+    text = f"{place} has no option '{quoted(key)}', ignored{nearest(key, known)}"
+    warnings.warn(text, CfgWarning, stacklevel=4)
 
 
 def _read_value(text: str, kind: Any, limits: Any) -> Any:
@@ -118,15 +128,9 @@ def _read_value(text: str, kind: Any, limits: Any) -> Any:
     if kind is bool:
         if not _WHOLE.match(text):
             raise ValueError("0 or 1")
-        return int(text) != 0  # as C does: any other number than 0 is true
-    if kind is int:
-        if not _WHOLE.match(text):
-            raise ValueError(f"a whole number{_bounds(limits)}")
-        return _within(int(text), "a whole number", limits)
-    if kind is float:
-        if not _DECIMAL.match(text) or not math.isfinite(float(text)):
-            raise ValueError(f"a number{_bounds(limits)}")
-        return _within(float(text), "a number", limits)
+        return text.strip("+-0") != ""  # as C does: any other number than 0 is true
+    if kind in _NUMBERS:
+        return _read_number(text, kind, limits)
     item = int if kind == tuple[int, ...] else float
     try:
         return tuple(_read_value(part, item, limits) for part in text.split(","))
@@ -134,8 +138,13 @@ def _read_value(text: str, kind: Any, limits: Any) -> Any:
         raise ValueError(f"a list like 1,2,3, each {error}") from None
 
 
-def _within(number: float, what: str, limits: Any) -> float:
-    low, high = limits["minimum"], limits["maximum"]
+def _read_number(text: str, kind: Any, limits: Any) -> float:
+    what, pattern, largest = _NUMBERS[kind]
+    if not pattern.match(text):
+        raise ValueError(f"{what}{_bounds(limits)}")
+    if not abs(float(text)) <= largest:
+        raise ValueError(f"{what} that fits into 32 bits{_bounds(limits)}")
+    number, low, high = kind(float(text)), limits["minimum"], limits["maximum"]
     if (low is not None and number < low) or (high is not None and number > high):
         raise ValueError(f"{what}{_bounds(limits)}")
     return number

@@ -1,7 +1,7 @@
 """The `.weights` file: a header, then the parameters of layer after layer as little-endian float32.
 
     bytes 0-11    major, minor, revision        three 32-bit integers
-    then          seen, images trained on       64-bit from version 0.2 on, 32-bit before (and for old major/minor > 1000)
+    then          seen, images trained on       64-bit from version 0.2 on, else (and for numbers from 1000 on) 32-bit
     then          layer 0: biases, [scales, rolling mean, rolling variance], weights; layer 1: ...
 
 How long the file must be follows from the cfg, so it is compared before anything is loaded: Darknet itself loads a file
@@ -94,13 +94,14 @@ def pieces(network: Network, loading: bool, layers: int | None = None) -> list[P
         options = layer.options
         if (layers is not None and layer.index >= layers) or not parameter.stored:
             continue
-        if (options.dontload if loading else options.dontsave) or (
-            loading and options.dontloadscales and parameter.name in BATCH_NORM
-        ):
+        if options.dontload if loading else options.dontsave:
             continue
-        first = parameter.shape[0]
-        used = min(options.numload, first) if loading and options.numload else first
-        found.append(Piece(layer, parameter, parameter.size // first * used))
+        filters = used = parameter.shape[0]
+        if loading and layer.kind == "convolutional" and options.numload:  # Darknet heeds it there only
+            used = min(options.numload, filters)
+        if loading and layer.kind != "batchnorm" and options.dontloadscales and parameter.name in BATCH_NORM:
+            continue
+        found.append(Piece(layer, parameter, parameter.size // filters * used))
     return found
 
 
@@ -109,7 +110,7 @@ def file_size(network: Network) -> int:
     return Header().size + 4 * sum(piece.count for piece in pieces(network, loading=False))
 
 
-def load(network: Network, path: str | PathLike[str], layers: int | None = None) -> Header:
+def load(network: Network, path: str | PathLike[str], layers: int | None = None, check: bool = True) -> Header:
     """Load a weights file into a network.
 
     Parameters
@@ -121,6 +122,8 @@ def load(network: Network, path: str | PathLike[str], layers: int | None = None)
     layers
         Load only so many of the first layers; what follows in the file is left alone, and the other layers keep what
         they have.
+    check
+        Whether to refuse numbers that cannot stand in a trained network; files of random numbers may hold them.
 
     Returns
     -------
@@ -145,15 +148,19 @@ def load(network: Network, path: str | PathLike[str], layers: int | None = None)
             surplus = size - header.size - 4 * count
             if surplus < 0 or (surplus > 0 and layers is None):
                 raise WeightsError(f"{path}: {_mismatch(header, expected, size)}")
+            for piece in expected:
+                _check_rest(path, piece)
             network.check_memory(0)
             file.seek(header.size)
             numbers = np.fromfile(file, "<f4", count).astype(np.float32, copy=False)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; expected a Darknet .weights file") from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(numbers) < count:
+        raise WeightsError(f"{path}: the file was changed while it was being read")
     places = _places(expected)
-    for piece, start in places:
+    for piece, start in places if check else ():
         _check_numbers(path, piece, numbers[start : start + piece.count], header.size + 4 * start)
     for piece, start in places:
         _put(piece, numbers[start : start + piece.count], header)
@@ -176,11 +183,19 @@ def save(network: Network, path: str | PathLike[str], header: Header | None = No
     header
         The header to write, for example the one that `load` returned, which gives the same bytes again; by default
         version 0.2.0 with `seen` 0.
+
+    Raises
+    ------
+    WeightsError
+        A parameter has no values, `seen` does not fit into this header, or the file cannot be written.
     """
+    path = fspath(path)
     header = header or Header()
     arrays = []
     for piece in pieces(network, loading=False):
-        array = piece.parameter.value
+        array = piece.parameter.array
+        if array is None:
+            raise WeightsError(f"{path}: {piece.name} have no values to save: load a file or draw random ones first")
         if piece.sides_swapped(header):
             array = array.reshape(len(array), -1).T
         arrays.append(np.ascontiguousarray(array, "<f4"))
@@ -189,8 +204,10 @@ def save(network: Network, path: str | PathLike[str], header: Header | None = No
             file.write(header.pack())
             for array in arrays:
                 file.write(array.data)
+    except struct.error:
+        raise WeightsError(f"{path}: {header} does not fit into {header.size} bytes; expected version 0.2") from None
     except OSError as error:
-        raise WeightsError(f"{fspath(path)}: cannot be written: {error.strerror}") from None
+        raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _places(expected: list[Piece]) -> list[tuple[Piece, int]]:
@@ -216,6 +233,16 @@ def _check_numbers(path: str, piece: Piece, numbers: Array, offset: int) -> None
         )
 
 
+def _check_rest(path: str, piece: Piece) -> None:
+    """Raise where a file gives values to a part of a parameter, and nothing has given any to the rest."""
+    parameter, first = piece.parameter, piece.shape()[0]
+    if first < parameter.shape[0] and parameter.array is None and not parameter.initial.is_constant:
+        raise WeightsError(
+            f"{path}: numload={piece.layer.options.numload} gives values to {first} of {parameter.shape[0]} filters in "
+            f"{piece.name}; draw random ones for the others first"
+        )
+
+
 def _put(piece: Piece, numbers: Array, header: Header) -> None:
     """Give a parameter the numbers of its piece of the file; with `numload`, its first ones."""
     shape = piece.shape()
@@ -226,11 +253,6 @@ def _put(piece: Piece, numbers: Array, header: Header) -> None:
     if shape == parameter.shape:
         parameter.array = values
         return
-    if parameter.array is None and not parameter.initial.is_constant:
-        raise WeightsError(
-            f"numload={piece.layer.options.numload} gives values to {shape[0]} of {parameter.shape[0]} filters in "
-            f"{piece.name}; draw random ones for the others first"
-        )
     if parameter.array is None:
         parameter.array = parameter.initial.draw(parameter.shape, np.random.default_rng(0))
     parameter.array[: shape[0]] = values
@@ -240,8 +262,10 @@ def _mismatch(header: Header, expected: list[Piece], size: int) -> str:
     """Why a file of `size` bytes is not the one of these pieces: where they part, and the likely reason."""
     count = sum(piece.count for piece in expected)
     need = header.size + 4 * count
-    version = f"{header.major}.{header.minor}"
-    text = f"the file has {size:,} bytes; the cfg needs {need:,}: {header.size} of header (version {version}) and {count:,} numbers. "
+    text = (
+        f"the file has {size:,} bytes; the cfg needs {need:,}: {header.size} of header (version {header.major}."
+        f"{header.minor}) and {count:,} numbers. "
+    )
     if size < need:
         for piece, start in _places(expected):
             begin, end = header.size + 4 * start, header.size + 4 * (start + piece.count)

@@ -45,7 +45,7 @@ def activation(x: np.float32, code: int) -> np.float32:
     if code == LEAKY:
         return x if x > ZERO else TENTH * x
     if code == RELU:
-        return x if x > ZERO else ZERO
+        return ZERO if x < ZERO else x  # this way round, NaN stays NaN
     if code == LOGISTIC:
         return ONE / (ONE + np.exp(-x))
     if code == LOGGY:  # the logistic curve from -1 to 1
@@ -66,7 +66,7 @@ def activation(x: np.float32, code: int) -> np.float32:
         return HUNDREDTH * (x - FOUR) + ONE if x > FOUR else EIGHTH * x + HALF
     if code == STAIR:  # flat from an even to an odd number, then rising to the next step
         floor = np.floor(x)
-        step = np.floor(x / TWO)
+        step = np.floor(floor / TWO)
         return step if floor % TWO == ZERO else (x - floor) + step
     if code == HARDTAN:
         return -ONE if x < -ONE else (ONE if x > ONE else x)

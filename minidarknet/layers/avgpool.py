@@ -42,7 +42,7 @@ class Avgpool(Layer):
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
         output = self.output[: len(x)]
-        avgpool(output.reshape(-1), x.reshape(output.size, -1) if output.size else x.reshape(0, 1))
+        avgpool(output.reshape(-1), x.reshape(output.size, self.in_shape.height * self.in_shape.width))
         return output
 
     def table_row(self) -> str:

@@ -32,7 +32,8 @@ def finish(
     activation: str,
 ) -> None:
     """Turn the products in output (batch, channels, height, width) into the layer's output, in place."""
-    planes = output.reshape(*output.shape[:2], -1)
+    batch, channels, height, width = output.shape
+    planes = output.reshape(batch, channels, height * width)
     if batch_norm:
         scales, mean, variance = batch_norm
         normalize(planes, planes, scales.value, biases.value, mean.value, variance.value)

@@ -1,5 +1,9 @@
 """A local layer: a convolution whose filters are different at every place of the window.
 
+    image 1x2x3      filters 1x2x2, one for each place      output 1x1x2
+    1 2 3            1 0        0 1                         6  8            6 = 1 + 5, 8 = 3 + 5
+    4 5 6            0 1        1 0
+
     out = (in - size) / stride + 1        without pad
     out = (in - 1) / stride + 1           with pad=1, which also puts one cell of zeros around the image
 

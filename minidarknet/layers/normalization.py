@@ -2,6 +2,8 @@
 
     y = x / (kappa + alpha * sum of x^2 over `size` channels around this one) ^ beta
 
+    channels 1 2 3, size 3, kappa = alpha = beta = 1   ->   1 / (1 + 1)   2 / (1 + 1 + 9)   3 / (1 + 9)
+
 What differs from the paper (AlexNet, 2012), because files trained with Darknet depend on it: alpha is not divided by
 size, and the channel number size / 2 never counts. Darknet keeps a running sum and forgets to add that channel when it
 begins, yet subtracts it later; for every channel this comes to the full sum less that one square. With a large alpha
@@ -30,7 +32,9 @@ class NormalizationOptions(LayerOptions):
 
 
 @kernel
-def normalize_response(output: Array, source: Array, size: int, alpha: np.float32, beta: np.float32, kappa: np.float32) -> None:
+def normalize_response(
+    output: Array, source: Array, size: int, alpha: np.float32, beta: np.float32, kappa: np.float32
+) -> None:
     """Write the damped numbers of source (batch, channels, cells) into output of the same shape."""
     batch, channels, cells = source.shape
     before, after = (size - 1) // 2, size // 2

@@ -1,13 +1,15 @@
 """Reorg: trade width and height for channels, without changing a number.
 
-    1x4x4 image, stride 2        4 channels of 2x2: each takes every second pixel of every second row
-    1 2 3 4
-    5 6 7 8             ->       1 3    2 4    5 7    6 8
-    ...                          ...
+    4x2x2 image               its memory read as 1x4x4       stride=2: each 2x2 block becomes one pixel of 4 channels
+    1 2  5 6   9 10  13 14     1  2  3  4                    1 3     2 4     5 7     6 8       that is the top left of
+    3 4  7 8  11 12  15 16     5  6  7  8           ->       9 11   10 12   13 15   14 16      each, top right, ...
+                               9 10 11 12
+                              13 14 15 16                    and these 16 numbers are the output, 16x1x1
 
-`reverse` goes the other way. For more than one channel Darknet reads the memory of its input as an image of
-(channels / stride^2, height * stride, width * stride) instead; what YOLOv2 learned depends on it, so it is kept. `flatten`
-puts the channels innermost, `extra` appends zeros. Source: Darknet, reorg_layer.c, blas.c.
+One would cut the blocks out of the image itself. Darknet reads the memory of its input as an image of (channels /
+stride^2, height * stride, width * stride) first; what YOLOv2 learned depends on it, so it is kept. `reverse` makes the
+sides longer instead: for an image of the same shape it moves the same numbers back. `flatten` puts the channels
+innermost, `extra` appends zeros. Source: Darknet, reorg_layer.c, blas.c.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Reorg(Layer):
         o, square = self.options, self.options.stride**2
         if o.extra:
             return Shape.flat(shape.size + o.extra)
-        if not o.flatten and shape.channels % square:
+        if (o.reverse or not o.flatten) and shape.channels % square:
             raise self.error(f"needs a number of channels that {square} divides, but its input is {shape}", "stride")
         if o.reverse:
             return Shape(shape.channels // square, shape.height * o.stride, shape.width * o.stride)

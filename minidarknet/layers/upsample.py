@@ -50,11 +50,11 @@ class Upsample(Layer):
         height, width = self.out_shape.height, self.out_shape.width
         scale = np.float32(self.options.scale)
         if self.options.stride > 0:
-            grid = output.reshape(len(x), -1, self.in_shape.height, factor, self.in_shape.width, factor)
+            grid = output.reshape(*x.shape[:3], factor, x.shape[3], factor)
             grid[:] = (scale * x)[:, :, :, None, :, None]
         else:
             whole = x[:, :, : height * factor, : width * factor]
-            np.sum(whole.reshape(len(x), -1, height, factor, width, factor), axis=(3, 5), out=output)
+            np.sum(whole.reshape(*x.shape[:2], height, factor, width, factor), axis=(3, 5), out=output)
             output *= scale
         return output
 
