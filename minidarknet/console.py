@@ -65,7 +65,7 @@ def warnings_on_screen() -> Iterator[None]:
 @contextmanager
 def compiling_announced() -> Iterator[None]:
     """Within the block, say so when kernels are compiled, and which: it takes seconds, once for each version."""
-    from minidarknet.kernels.jit import announce_compiling, cache_folder
+    from minidarknet.kernels.jit import announce_compiling, kernel_folder
 
     if _err.is_terminal:
         with _err.status("", spinner="dots") as status:
@@ -83,7 +83,7 @@ def compiling_announced() -> Iterator[None]:
     def started_plain(name: str) -> None:
         nonlocal said
         if not said:
-            kept = "kept for the next time" if cache_folder() else "not kept: no cache folder can be written"
+            kept = "kept for the next time" if kernel_folder() else "not kept: no cache folder can be written"
             note(f"compiling kernels ({kept}) ...")
         said = True
 

@@ -1,4 +1,7 @@
-"""Files are written aside, synced and renamed: a reader sees the old file or the new one, never half of it."""
+"""Where files are kept, and how they are written.
+
+Files are written aside, synced and renamed: a reader sees the old file or the new one, never half of it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,15 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
+
+
+def cache_folder() -> Path:
+    """Where downloads and compiled kernels are kept: `MINIDARKNET_CACHE` where set, else the user's cache folder."""
+    if wish := os.environ.get("MINIDARKNET_CACHE", ""):
+        return Path(os.path.expanduser(wish)).absolute()  # unlike Path.expanduser, leaves an unknown ~name alone
+    from platformdirs import user_cache_path  # not needed by `--help`
+
+    return user_cache_path("minidarknet", appauthor=False).absolute()
 
 
 @contextmanager

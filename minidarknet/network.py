@@ -214,7 +214,8 @@ class Network:
         return sum(losses) / len(losses) if losses else None
 
     def _as_batch(self, x: ArrayLike) -> Array:
-        images = np.ascontiguousarray(x, np.float32)
+        # Aligned and writeable too, or Numba would compile every kernel a second time for another kind of array.
+        images = np.require(x, np.float32, ["C", "A", "W"])
         shape = self.input_shape.array_shape
         if images.shape == shape:
             images = images[None]

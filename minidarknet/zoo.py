@@ -6,12 +6,12 @@ user downloads once into a cache folder.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from minidarknet.download import Progress, RemoteFile, fetch_file
 from minidarknet.errors import FetchError, InputError, UsageError
+from minidarknet.files import cache_folder
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -69,15 +69,6 @@ def system(name: str) -> System:
     if name not in SYSTEMS:
         raise UsageError(f"no network is called '{name}': known are {', '.join(SYSTEMS)}")
     return SYSTEMS[name]
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: `MINIDARKNET_CACHE` where set, else the user's cache folder of this machine."""
-    if wish := os.environ.get("MINIDARKNET_CACHE", ""):
-        return Path(os.path.expanduser(wish)).absolute()  # unlike Path.expanduser, leaves an unknown ~name alone
-    from platformdirs import user_cache_path
-
-    return user_cache_path("minidarknet", appauthor=False).absolute()
 
 
 def cfg_path(name: str) -> Path:

@@ -302,7 +302,6 @@ def test_versions_are_counted() -> None:
 
 
 @compiled
-@pytest.mark.xfail(strict=False, reason="network.py passes an array on that is read-only or not aligned")
 def test_a_read_only_input_compiles_no_second_version() -> None:
     network = build("classifier")
     x = images(network, 1)

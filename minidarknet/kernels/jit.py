@@ -23,8 +23,9 @@ from typing import Any, TypeVar, cast
 
 import llvmlite
 import numba
-import platformdirs
 from numba.core import event
+
+from minidarknet.files import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +49,7 @@ def scalar(function: F) -> F:
 
 
 def _compile(function: F, parallel: bool) -> F:
-    folder = cache_folder()
+    folder = kernel_folder()
     with _numba_cache_in(folder):
         compiled = numba.njit(
             parallel=parallel,
@@ -62,7 +63,7 @@ def _compile(function: F, parallel: bool) -> F:
 
 
 @cache
-def cache_folder() -> Path | None:
+def kernel_folder() -> Path | None:
     """The folder for the compiled kernels of exactly these sources, or None where no place can be written."""
     name = _digest()
     for base in _cache_bases():
@@ -80,13 +81,12 @@ def cache_folder() -> Path | None:
 
 def _cache_bases() -> Iterator[Path]:
     """Where to try: the wished place, the user's cache, and a private folder beside other temporary files."""
-    if wish := os.environ.get("MINIDARKNET_CACHE"):
-        yield Path(wish)
+    yield cache_folder()
+    if os.environ.get("MINIDARKNET_CACHE"):
         return
-    yield Path(platformdirs.user_cache_dir("minidarknet", appauthor=False))
     user = os.getuid() if hasattr(os, "getuid") else 0
-    private = Path(tempfile.gettempdir()) / f"minidarknet-{user}"
     try:
+        private = Path(tempfile.gettempdir()) / f"minidarknet-{user}"
         private.mkdir(mode=0o700, exist_ok=True)
         state = private.lstat()
     except OSError:
@@ -102,9 +102,11 @@ def _digest() -> str:
     package = Path(__file__).resolve().parent.parent
     for path in sorted([*package.glob("kernels/*.py"), *package.glob("layers/*.py")]):
         state.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    processor = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    config = numba.config
+    processor = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     versions = (numba.__version__, llvmlite.__version__, platform.python_version(), platform.machine())
-    state.update(repr((*versions, processor, numba.config.CPU_FEATURES)).encode())
+    settings = (processor, config.CPU_FEATURES, config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
+    state.update(repr((*versions, *settings)).encode())
     return state.hexdigest()[:16]
 
 

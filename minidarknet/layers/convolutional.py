@@ -90,10 +90,10 @@ class Convolutional(Layer):
         (x,) = inputs
         o = self.options
         output = self.output[: len(x)]
-        weights = self.weights.value.reshape(o.groups, o.filters // o.groups, -1)  # one matrix for each group
-        _, rows, k = weights.shape
-        n = self.out_shape.height * self.out_shape.width
-        images = x.reshape(len(x), o.groups, -1, *x.shape[2:])
+        rows, part = o.filters // o.groups, self.in_shape.channels // o.groups
+        k, n = part * o.size * o.size, self.out_shape.height * self.out_shape.width
+        weights = self.weights.value.reshape(o.groups, rows, k)  # one matrix for each group
+        images = x.reshape(len(x), o.groups, part, *x.shape[2:])
         products = output.reshape(len(x), o.groups, rows, n)
         for b, g in np.ndindex(len(x), o.groups):
             if self._reads_pixels():
