@@ -16,7 +16,7 @@ from minidarknet import zoo
 from minidarknet.errors import CfgWarning, InputError, NonFiniteError, UsageError
 from minidarknet.layers.base import Array
 from minidarknet.network import Network
-from minidarknet.preprocess import PREPROCESSES, prepare
+from minidarknet.preprocess import PREPROCESSES, check_preprocess, prepare
 from minidarknet.shapes import Shape
 
 
@@ -158,8 +158,7 @@ def load(
     InputError, UsageError
         A file is missing or does not fit, or there are no weights: a network is never run on random ones in silence.
     """
-    if preprocess not in PREPROCESSES:
-        raise UsageError(f"unknown way to prepare a picture: {preprocess!r}; expected one of {', '.join(PREPROCESSES)}")
+    check_preprocess(preprocess)
     cfg: str | PathLike[str] = network
     if fspath(network) in zoo.SYSTEMS and not Path(network).exists():
         known = zoo.locate(fspath(network))

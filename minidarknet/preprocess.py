@@ -5,78 +5,22 @@ The choice matters: on Darknet's dog picture Tiny Darknet says 16.7 % malamute w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from minidarknet.errors import UsageError
-from minidarknet.resize import center_crop, cover, crop, letterbox, resize
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-@dataclass(frozen=True)
-class Preprocess:
-    """One way to prepare a picture.
-
-    Attributes
-    ----------
-    name
-        What is typed on the command line.
-    description
-        One line for the help text.
-    apply
-        The function (image, height, width) -> image.
-    """
-
-    name: str
-    description: str
-    apply: Callable[[NDArray[np.float32], int, int], NDArray[np.float32]]
-
-
-def cut_center(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Cover height x width with the picture as `cover` does, then cut off what stands over, equally on both sides.
-
-    Parameters
-    ----------
-    image
-        float32, (channels, any height, any width).
-    height, width
-        The size of the result.
-
-    Returns
-    -------
-    ndarray
-        float32, (channels, height, width).
-
-    Raises
-    ------
-    InputError
-        As `minidarknet.resize.cover`.
-
-    Notes
-    -----
-    AlexeyAB's Darknet: classifier.c, predict_classifier (resize_min, then crop_image at half the difference, rounded
-    down).
-    """
-    covering = cover(image, height, width)
-    _, covering_height, covering_width = covering.shape
-    return crop(covering, (covering_width - width) // 2, (covering_height - height) // 2, height, width)
-
-
-PREPROCESSES: Mapping[str, Preprocess] = MappingProxyType(
-    {
-        way.name: way
-        for way in (
-            Preprocess("fit", "shorter side to the network's size, whole picture kept, network resized to it", cover),
-            Preprocess("letterbox", "whole picture inside the network's size, grey bars around it", letterbox),
-            Preprocess("center", "largest centred square, then resized (Darknet's `valid`)", center_crop),
-            Preprocess("crop", "shorter side to the network's size, then the centre cut out", cut_center),
-            Preprocess("stretch", "whole picture stretched to the network's size, proportions lost", resize),
-        )
-    }
-)
+#: What is typed on the command line, and what it means.
+PREPROCESSES = {
+    "fit": "shorter side to the network's size, whole picture kept, network resized to it",
+    "letterbox": "whole picture inside the network's size, grey bars around it",
+    "center": "largest centred square, then resized (Darknet's `valid`)",
+    "crop": "shorter side to the network's size, then the centre cut out",
+    "stretch": "whole picture stretched to the network's size, proportions lost",
+}
 
 
 def prepare(image: NDArray[np.float32], name: str, height: int, width: int) -> NDArray[np.float32]:
@@ -103,6 +47,20 @@ def prepare(image: NDArray[np.float32], name: str, height: int, width: int) -> N
     InputError
         As `minidarknet.resize.resize`.
     """
+    check_preprocess(name)
+    from minidarknet import resize  # brings NumPy, for which a help text need not wait
+
+    ways = {
+        "fit": resize.cover,
+        "letterbox": resize.letterbox,
+        "center": resize.center_crop,
+        "crop": resize.cut_center,
+        "stretch": resize.resize,
+    }
+    return ways[name](image, height, width)
+
+
+def check_preprocess(name: str) -> None:
+    """Raise a `UsageError` where there is no way of that name."""
     if name not in PREPROCESSES:
         raise UsageError(f"unknown way to prepare a picture: {name!r}; expected one of {', '.join(PREPROCESSES)}")
-    return PREPROCESSES[name].apply(image, height, width)

@@ -206,6 +206,36 @@ def center_crop(image: NDArray[np.float32], height: int, width: int) -> NDArray[
     return resize(square, height, width)
 
 
+def cut_center(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Cover height x width with the picture as `cover` does, then cut off what stands over, equally on both sides.
+
+    Parameters
+    ----------
+    image
+        float32, (channels, any height, any width).
+    height, width
+        The size of the result.
+
+    Returns
+    -------
+    ndarray
+        float32, (channels, height, width).
+
+    Raises
+    ------
+    InputError
+        As `cover`.
+
+    Notes
+    -----
+    AlexeyAB's Darknet: classifier.c, predict_classifier (resize_min, then crop_image at half the difference, rounded
+    down).
+    """
+    covering = cover(image, height, width)
+    _, covering_height, covering_width = covering.shape
+    return crop(covering, (covering_width - width) // 2, (covering_height - height) // 2, height, width)
+
+
 def _check(image: NDArray[np.float32], height: int, width: int) -> None:
     """Refuse what cannot be a picture and sizes that cannot be made, before any memory is taken."""
     if image.ndim != 3 or image.size == 0:

@@ -289,10 +289,10 @@ def test_messages_are_short_and_printable() -> None:
     ids=["no number", "long number", "section", "word", "list"],
 )
 def test_long_lines_are_refused_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CfgError):
         build(NET + text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 # -- files that are no cfg ------------------------------------------------------------------------------------------

@@ -23,10 +23,11 @@ from minidarknet.errors import CfgWarning, MinidarknetError
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer
 from minidarknet.network import Network
+from minidarknet.shapes import MAXIMUM_ELEMENTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLES = 2000
-SECONDS = 1.0  # the most that one cfg may take
+SECONDS = 1.0  # the most that one cfg may take, of the processor's time: other programs do not count
 BYTES = 50_000_000  # the most that building one may hold at any moment
 SMALL = 20_000_000  # networks up to so many bytes and operations are also run
 RUNS = 500  # of those, so many at the most
@@ -279,7 +280,7 @@ def test_a_damaged_cfg_is_a_network_or_an_error_of_ours(path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CfgWarning)
             outcomes["all"] += 1
-            start, message = time.perf_counter(), ""
+            start, message = time.process_time(), ""
             network = None
             tracemalloc.start()
             try:
@@ -294,11 +295,13 @@ def test_a_damaged_cfg_is_a_network_or_an_error_of_ours(path: Path) -> None:
                 peak = tracemalloc.get_traced_memory()[1]
                 tracemalloc.stop()
             assert (network is None) == message.startswith(str(path)), message
-            assert time.perf_counter() - start < SECONDS
+            assert time.process_time() - start < SECONDS
             assert peak < BYTES
-            if network is None or outcomes["run"] >= RUNS:
+            if network is None:
                 return
-            assert network.flops() >= 0
+            assert all(0 < layer.out_shape.size <= MAXIMUM_ELEMENTS for layer in network.layers)
+            if outcomes["run"] >= RUNS:
+                return
             if sum(network.memory(1).values()) > SMALL or sum(map(work, network.layers)) > SMALL:
                 return
             warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow are found by prediction.py
@@ -310,7 +313,7 @@ def test_a_damaged_cfg_is_a_network_or_an_error_of_ours(path: Path) -> None:
                 message = str(error)
                 outcomes["not run"] += 1
             assert not message or "cannot be run" in message
-            assert time.perf_counter() - start < 2 * SECONDS
+            assert time.process_time() - start < 2 * SECONDS
 
     check()
     assert outcomes["all"] >= EXAMPLES

@@ -269,7 +269,7 @@ def test_help_loads_nothing_heavy(command: str | None) -> None:
     script = (
         "import sys\nfrom minidarknet.cli import main\n"
         f"try: main({words!r})\nexcept SystemExit as e: assert e.code == 0\n"
-        "heavy = {'numba', 'PIL', 'rich', 'pooch'} & set(sys.modules)\nassert not heavy, heavy"
+        "heavy = {'numba', 'numpy', 'PIL', 'rich', 'pooch'} & set(sys.modules)\nassert not heavy, heavy"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

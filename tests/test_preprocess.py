@@ -16,10 +16,11 @@ from minidarknet.resize import crop, resize, resize_min
 
 def test_names_and_descriptions() -> None:
     assert list(PREPROCESSES) == ["fit", "letterbox", "center", "crop", "stretch"]
-    for name, way in PREPROCESSES.items():
-        assert way.name == name
-        assert way.description
-        assert "\n" not in way.description
+    image = np.zeros((3, 30, 40), np.float32)
+    for name, meaning in PREPROCESSES.items():
+        assert meaning
+        assert "\n" not in meaning
+        assert prepare(image, name, 8, 8).shape == ((3, 8, 10) if name == "fit" else (3, 8, 8))
 
 
 @pytest.mark.parametrize(

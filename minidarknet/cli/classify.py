@@ -19,7 +19,7 @@ WEIGHTS_ENDINGS = (".weights", ".backup")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    ways = "\n".join(f"  {way.name:10} {way.description}" for way in PREPROCESSES.values())
+    ways = "\n".join(f"  {name:10} {meaning}" for name, meaning in PREPROCESSES.items())
     parser.usage = USAGE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"ways to prepare a picture:\n{ways}"
@@ -102,7 +102,7 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
             counted()
         if waiting:
             records += _run_batch(net, waiting, options)
-    console.note(f"preprocess: {net.preprocess} ({PREPROCESSES[net.preprocess].description})")
+    console.note(f"preprocess: {net.preprocess} ({PREPROCESSES[net.preprocess]})")
     if options.json:
         console.result_json({"cfg": net.path, "preprocess": net.preprocess, "images": records})
     if failures and len(paths) > 1:
