@@ -255,7 +255,8 @@ def _put(piece: Piece, numbers: Array, header: Header) -> None:
         return
     if parameter.array is None:
         parameter.array = parameter.initial.draw(parameter.shape, np.random.default_rng(0))
-    parameter.array[: shape[0]] = values
+    parameter.value[: shape[0]] = values
+    parameter.array = parameter.value  # it has changed
 
 
 def _mismatch(header: Header, expected: list[Piece], size: int) -> str:

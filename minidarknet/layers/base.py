@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,7 +66,6 @@ class Initial:
         return values
 
 
-@dataclass(eq=False)
 class Parameter:
     """Numbers that are learned or kept by a layer, and stored in the `.weights` file.
 
@@ -82,13 +81,27 @@ class Parameter:
         False where Darknet's files have no place for it.
     array
         The numbers, float32, or None before they are loaded or drawn.
+    version
+        Grows whenever `array` is set. A layer that keeps the numbers in another order looks at it; whoever changes
+        numbers in place sets `array` to itself afterwards.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    initial: Initial = field(default_factory=Initial)
-    stored: bool = True
-    array: Array | None = None
+    def __init__(self, name: str, shape: tuple[int, ...], initial: Initial | None = None, stored: bool = True) -> None:
+        self.name = name
+        self.shape = shape
+        self.initial = initial or Initial()
+        self.stored = stored
+        self.version = 0
+        self._array: Array | None = None
+
+    @property
+    def array(self) -> Array | None:
+        return self._array
+
+    @array.setter
+    def array(self, array: Array) -> None:
+        self._array = array
+        self.version += 1
 
     @property
     def size(self) -> int:
@@ -113,10 +126,13 @@ class Run:
         One scratch array that all layers share; at least `workspace_size()` numbers, with no meaning before or after.
     truth
         What the outputs should be, (batch, outputs), or None where no loss is asked for.
+    folded
+        Whether only the layers' outputs matter: then batch norm may be folded into the weights, once and for all.
     """
 
     workspace: Array
     truth: Array | None = None
+    folded: bool = False
 
 
 class Layer(ABC):

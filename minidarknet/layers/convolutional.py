@@ -19,13 +19,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 
-from minidarknet.kernels.activations import ACTIVATIONS
+from minidarknet.kernels.activations import ACTIVATIONS, activate
 from minidarknet.kernels.im2col import im2col
+from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
 from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Run
+from minidarknet.layers.convolver import Convolver
 from minidarknet.layers.finish import declare_batch_norm, finish
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
@@ -45,6 +49,10 @@ class ConvolutionalOptions(LayerOptions):
     binary: bool = option(False, "weights of two values (not supported)")
     xnor: bool = option(False, "weights and inputs of two values (not supported)")
     dot: float = option(0.0, "dot-product penalty (Darknet: on a GPU only)")
+
+
+#: Activations of the form x > 0 ? x : slope * x, which the kernels apply by themselves.
+SLOPES = {"linear": 1.0, "relu": 0.0, "leaky": 0.1, "relie": 0.01}
 
 
 class Convolutional(Layer):
@@ -69,6 +77,7 @@ class Convolutional(Layer):
         self.batch_norm = declare_batch_norm(self, o.filters) if o.batch_normalize else None
         spread = math.sqrt(2 / (o.size * o.size * part))
         self.weights = self.declare("weights", (o.filters, part, o.size, o.size), Initial(normal=spread))
+        self._packs: dict[bool, Any] = {}
         height = window_positions(shape.height, o.size, o.stride, 2 * self.padding)
         width = window_positions(shape.width, o.size, o.stride, 2 * self.padding)
         return Shape(o.filters, height, width)
@@ -77,33 +86,52 @@ class Convolutional(Layer):
         kind = "xnor" if self.options.xnor else "binary" if self.options.binary else ""
         return f"{kind}=1 asks for arithmetic with weights of two values, which is not supported" if kind else ""
 
-    def _reads_pixels(self) -> bool:
-        """Whether each window is one pixel and each pixel has its window: then the image is its own column matrix."""
-        return self.options.size == 1 and self.options.stride == 1 and self.padding == 0
+    @property
+    def convolver(self) -> Convolver:
+        o = self.options
+        return Convolver(self.in_shape, self.out_shape, o.size, o.stride, self.padding, o.groups)
 
     def workspace_size(self) -> int:
-        part = self.in_shape.channels // self.options.groups
-        columns = part * self.options.size**2 * self.out_shape.height * self.out_shape.width
-        return 0 if self._reads_pixels() else columns
+        return plain_workspace(self.convolver) if numba.config.DISABLE_JIT else self.convolver.workspace_size()
 
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
-        o = self.options
         output = self.output[: len(x)]
-        rows, part = o.filters // o.groups, self.in_shape.channels // o.groups
-        k, n = part * o.size * o.size, self.out_shape.height * self.out_shape.width
-        weights = self.weights.value.reshape(o.groups, rows, k)  # one matrix for each group
-        images = x.reshape(len(x), o.groups, part, *x.shape[2:])
-        products = output.reshape(len(x), o.groups, rows, n)
-        for b, g in np.ndindex(len(x), o.groups):
-            if self._reads_pixels():
-                columns = images[b, g].reshape(k, n)
-            else:
-                columns = run.workspace[: k * n].reshape(k, n)
-                im2col(columns, images[b, g], o.size, o.stride, self.padding, *self.out_shape.array_shape[1:])
-            product(products[b, g], weights[g], columns, rows, n, k)
-        finish(output, self.biases, self.batch_norm, o.activation)
+        if numba.config.DISABLE_JIT:
+            convolve_plain(output, x, self.weights.value, self.convolver, run.workspace)
+        elif run.folded:
+            weights, biases = self._packed(True)
+            slope = SLOPES.get(self.options.activation)
+            self.convolver(output, x, weights, biases, 1 if slope is None else slope, run.workspace)
+            if slope is None:
+                activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
+            return output
+        else:
+            weights, biases = self._packed(False)
+            self.convolver(output, x, weights, biases, 1, run.workspace)
+        finish(output, self.biases, self.batch_norm, self.options.activation)
         return output
+
+    def _packed(self, folded: bool) -> tuple[Array, Array]:
+        """The weights as the kernel reads them, and its biases; made anew only when a parameter has changed.
+
+        Folded, batch norm is part of them: scale * (w * x - mean) / deviation + bias is another weight and bias. Else
+        the biases are 0, and `finish` does the rest.
+        """
+        state = (self.convolver, *(parameter.version for parameter in self.parameters()))
+        known = self._packs.get(folded)
+        if known is not None and known[0] == state:
+            return known[1]
+        weights = self.weights.value.astype(np.float64)
+        biases = self.biases.value.astype(np.float64) if folded else np.zeros(self.options.filters)
+        if folded and self.batch_norm:
+            scales, mean, variance = (parameter.value.astype(np.float64) for parameter in self.batch_norm)
+            factors = scales / (np.sqrt(variance) + EPSILON)
+            weights *= factors[:, None, None, None]
+            biases -= mean * factors
+        packed = self.convolver.pack(weights), self.convolver.pad(biases)
+        self._packs[folded] = (state, packed)
+        return packed
 
     def table_row(self) -> str:
         o = self.options
@@ -117,6 +145,23 @@ class Convolutional(Layer):
 
     def window(self) -> tuple[int, int]:
         return self.options.size, self.options.stride
+
+
+def convolve_plain(output: Array, x: Array, weights: Array, geometry: Convolver, workspace: Array) -> None:
+    """The same as a column matrix and a matrix product: two plain kernels, which also run without a compiler."""
+    g, (filters, height, width) = geometry, geometry.target.array_shape
+    rows, k, n = filters // g.groups, g.part * g.size**2, height * width
+    images = x.reshape(len(x), g.groups, g.part, *x.shape[2:])
+    products = output.reshape(len(x), g.groups, rows, n)
+    columns = workspace[: k * n].reshape(k, n)
+    for b, group in np.ndindex(len(x), g.groups):
+        im2col(columns, images[b, group], g.size, g.stride, g.padding, height, width)
+        product(products[b, group], weights.reshape(g.groups, rows, k)[group], columns, rows, n, k)
+
+
+def plain_workspace(geometry: Convolver) -> int:
+    """Numbers of workspace that `convolve_plain` uses."""
+    return geometry.part * geometry.size**2 * geometry.target.height * geometry.target.width
 
 
 def convolutional_naive(output: Array, image: Array, weights: Array, stride: int, padding: int, groups: int) -> None:

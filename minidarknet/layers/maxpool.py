@@ -43,15 +43,17 @@ def maxpool(output: Array, source: Array, size: int, stride: int, offset: int) -
     _, rows, columns = output.shape
     for plane in prange(planes):
         for y in range(rows):
+            row = output[plane, y]
+            row[:] = LOWEST
             top = y * stride - offset
-            for x in range(columns):
-                left = x * stride - offset
-                largest = LOWEST
-                for ky in range(max(top, 0), min(top + size, height)):
-                    for kx in range(max(left, 0), min(left + size, width)):
-                        if source[plane, ky, kx] > largest:
-                            largest = source[plane, ky, kx]
-                output[plane, y, x] = largest
+            # One cell of the window at a time, along the whole row: such a loop becomes vector instructions.
+            for ky in range(max(top, 0), min(top + size, height)):
+                for kx in range(size):
+                    left = kx - offset
+                    first = max(0, (stride - 1 - left) // stride)  # the first window whose cell kx is inside
+                    last = min(columns, (width - left + stride - 1) // stride)
+                    for x in range(first, last):
+                        row[x] = max(row[x], source[plane, ky, x * stride + left])
 
 
 class Maxpool(Layer):

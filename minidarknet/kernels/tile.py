@@ -1,0 +1,96 @@
+"""The tile: a block of filters for a run of pixels, summed up in registers. Every convolution comes down to it.
+
+A convolution is a sum over k: over all channels c and all cells ky, kx of the window. For each k, a filter has one
+weight and a pixel has one number, and they are multiplied and added:
+
+    sum[filter, pixel]  +=  weight[k, filter] * source[pixel + offset[k]]
+
+`offsets[k]` says where, seen from a pixel, the number for k stands: c planes, ky rows and kx cells further. With the
+table of offsets made beforehand, one loop over k serves every size of window.
+
+Weights are packed as (blocks, k, filters of the block), so that the loop walks straight through them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minidarknet.kernels.jit import scalar
+from minidarknet.kernels.simd import LANES, PIXELS, accumulate, finish, store, zeros
+
+#: Pixels of the three tiles; a row is cut into wide ones, and what is left goes into the smallest that holds it.
+WIDE, HALF, NARROW = PIXELS, PIXELS // 2, PIXELS // 3
+#: Filters of a block.
+BLOCK = 2 * LANES
+#: How far behind the last pixel of a row a tile may read.
+SLACK = WIDE + LANES
+
+Floats = NDArray[np.float32]
+Offsets = NDArray[np.int64]
+
+
+@scalar
+def sum_up(tile: Any, weights: Floats, w: int, source: Floats, s: int, offsets: Offsets, step: int) -> Any:
+    """The tile plus the sum over all k; weights[w:] has `step` filters for each k, source[s:] is the first pixel."""
+    for k in range(len(offsets)):
+        tile = accumulate(tile, weights, w + k * step, source, s + offsets[k])
+    return tile
+
+
+@scalar
+def sum_row(
+    output: Floats,
+    o: int,
+    plane: int,
+    source: Floats,
+    s: int,
+    pixels: int,
+    weights: Floats,
+    w: int,
+    offsets: Offsets,
+    biases: Floats,
+    f: int,
+    filters: int,
+    slope: np.float32,
+) -> None:
+    """Write a row of `pixels` pixels at output[o:], and those of the block's further filters each a plane further.
+
+    `filters` of the block's filters are written, with biases[f:] and the slope of their activation.
+    """
+    x = 0
+    while x < pixels:
+        left = pixels - x
+        if filters <= LANES:  # a block of one vector: the second would be empty
+            left = min(left, WIDE)
+            one = sum_up(zeros(1, WIDE), weights, w, source, s + x, offsets, BLOCK)
+            store(finish(one, biases, f, slope), output, o + x, plane, filters, left)
+        elif left > HALF:
+            left = min(left, WIDE)
+            wide = sum_up(zeros(2, WIDE), weights, w, source, s + x, offsets, BLOCK)
+            store(finish(wide, biases, f, slope), output, o + x, plane, filters, left)
+        elif left > NARROW:
+            half = sum_up(zeros(2, HALF), weights, w, source, s + x, offsets, BLOCK)
+            store(finish(half, biases, f, slope), output, o + x, plane, filters, left)
+        else:
+            narrow = sum_up(zeros(2, NARROW), weights, w, source, s + x, offsets, BLOCK)
+            store(finish(narrow, biases, f, slope), output, o + x, plane, filters, left)
+        x += left
+
+
+def pack(weights: Floats) -> Floats:
+    """Weights (filters, k) as (blocks, k, BLOCK), flat; filters that fill the last block up are 0."""
+    filters, depth = weights.shape
+    blocks = -(-filters // BLOCK)
+    packed = np.zeros((blocks, depth, BLOCK), np.float32)
+    for block in range(blocks):
+        part = weights[block * BLOCK : (block + 1) * BLOCK]
+        packed[block, :, : len(part)] = part.T
+    return packed.reshape(-1)
+
+
+def pad_biases(biases: Floats) -> Floats:
+    """Biases with zeros behind them, as many as the last block may read."""
+    return np.concatenate([biases, np.zeros(BLOCK, np.float32)])

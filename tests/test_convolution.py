@@ -1,0 +1,151 @@
+"""The fast convolutions: each method against the definition, folded and not, on every width of register."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from conftest import arrays, golden_files
+from minidarknet import weights
+from minidarknet.layers.base import Array, Run
+from minidarknet.layers.convolutional import Convolutional, ConvolutionalOptions, convolve_plain, plain_workspace
+from minidarknet.network import Network
+from minidarknet.shapes import Shape
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+compiled = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="the fast kernels are made of machine code")
+
+#: method, channels, height, width, filters, size, stride, padding, groups: every tile, remainder and share of the work
+CASES = [
+    ("points", 5, 4, 7, 33, 1, 1, 0, 1),
+    ("points", 1, 1, 1, 1, 1, 1, 0, 1),
+    ("points", 40, 9, 13, 70, 1, 1, 0, 1),
+    ("direct", 3, 9, 8, 20, 1, 2, 1, 1),
+    ("direct", 3, 30, 31, 16, 3, 1, 1, 1),
+    ("direct", 4, 23, 19, 40, 11, 4, 2, 1),
+    ("direct", 6, 10, 14, 66, 5, 1, 2, 1),
+    ("direct", 8, 12, 12, 24, 3, 2, 1, 4),
+    ("direct", 64, 5, 4, 130, 3, 1, 1, 1),
+    ("winograd", 8, 10, 10, 33, 3, 1, 1, 1),
+    ("winograd", 9, 13, 15, 40, 3, 1, 1, 1),
+    ("winograd", 12, 33, 31, 65, 3, 1, 0, 1),
+    ("winograd", 8, 14, 60, 34, 3, 1, 3, 1),
+]
+
+
+def layer_for(case: tuple[int, ...]) -> Convolutional:
+    channels, height, width, filters, size, stride, padding, groups = case
+    options = ConvolutionalOptions(
+        filters=filters,
+        size=size,
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        activation="leaky",
+        batch_normalize=True,
+    )
+    layer = Convolutional(options)
+    layer.connect(Shape(channels, height, width))
+    generator = np.random.default_rng(7)
+    for parameter in layer.parameters():
+        parameter.array = generator.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
+    layer.weights.array = generator.standard_normal(layer.weights.shape, np.float32)
+    return layer
+
+
+def forward(layer: Convolutional, x: Array, folded: bool) -> Array:
+    layer.allocate(len(x))
+    layer.output.fill(np.nan)
+    return layer.forward(x, run=Run(np.full(layer.workspace_size(), np.nan, np.float32), folded=folded)).copy()
+
+
+@compiled
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize(("method", "case"), [(case[0], case[1:]) for case in CASES])
+def test_every_method_equals_a_column_product(method: str, case: tuple[int, ...], batch: int, folded: bool) -> None:
+    layer = layer_for(case)
+    assert layer.convolver.method == method
+    x = np.random.default_rng(3).standard_normal((batch, *case[:3]), np.float32)
+    found = forward(layer, x, folded)
+    products = np.empty((batch, *layer.out_shape.array_shape), np.float64)
+    workspace = np.empty(plain_workspace(layer.convolver), np.float64)
+    wide = np.asarray(layer.weights.value, np.float64)
+    convolve_plain(products, x.astype(np.float64), wide, layer.convolver, workspace)  # type: ignore[arg-type]
+    scales, mean, variance = (parameter.value.astype(np.float64)[:, None, None] for parameter in layer.batch_norm or ())
+    y = scales * (products - mean) / (np.sqrt(variance) + 1e-6) + layer.biases.value[:, None, None]
+    expected = np.where(y > 0, y, 0.1 * y)
+    assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
+
+
+@compiled
+@pytest.mark.parametrize(("method", "case"), [(case[0], case[1:]) for case in CASES])
+def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> None:
+    layer = layer_for(case)
+    x = np.random.default_rng(3).standard_normal((1, *case[:3]), np.float32)
+    before = forward(layer, x, folded=True)
+    layer.weights.array = layer.weights.value * np.float32(2)
+    assert not np.array_equal(forward(layer, x, folded=True), before)
+    layer.weights.value[:] *= np.float32(0.5)
+    layer.weights.array = layer.weights.value  # what whoever changes numbers in place does
+    assert np.array_equal(forward(layer, x, folded=True), before)
+
+
+@compiled
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky", "relie", "logistic", "tanh"])
+def test_folding_hides_no_nan(activation: str) -> None:
+    layer = Convolutional(ConvolutionalOptions(filters=2, size=1, activation=activation))
+    layer.connect(Shape(1, 2, 2))
+    layer.biases.array = np.zeros(2, np.float32)
+    layer.weights.array = np.ones((2, 1, 1, 1), np.float32)
+    x = np.array([[[[np.nan, 1], [-1, 0]]]], np.float32)
+    for folded in (False, True):
+        found = forward(layer, x, folded)
+        assert np.isnan(found[0, :, 0, 0]).all()
+        assert np.isfinite(found[0, :, 1]).all()
+
+
+@compiled
+@pytest.mark.parametrize("cfg", golden_files("nets/*.cfg"), ids=lambda path: path.stem)
+def test_folded_networks_equal_unfolded_ones(cfg: Path) -> None:
+    network = Network.from_cfg(cfg)
+    weights.load(network, cfg.with_suffix(".weights"), check=False)
+    x = arrays(cfg.with_suffix(".npz"))["x"]
+    plain = [output.copy() for _, output in network.steps(x)]
+    for layer, output in network.steps(x, folded=True):
+        bound = 1e-5 * max(1.0, float(np.abs(plain[layer.index]).max()))
+        assert np.abs(output - plain[layer.index]).max() <= bound, f"layer {layer.index} [{layer.kind}]"
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("processor", "features", "lanes"),
+    [("haswell", "+sse2,+avx,+avx2,+fma", 8), ("x86-64", "+sse2", 4)],
+)
+def test_narrower_registers(processor: str, features: str, lanes: int) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("these are x86 processors")
+    environment = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
+    files = [str(REPOSITORY / "tests/test_convolution.py"), str(REPOSITORY / "tests/test_golden_networks.py")]
+    check = subprocess.run(
+        [sys.executable, "-c", "from minidarknet.kernels.simd import LANES; print(LANES)"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert check.stdout == f"{lanes}\n"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not narrower", *files],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
