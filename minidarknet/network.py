@@ -1,9 +1,11 @@
 """The network: layers in a row, each reading from earlier ones. It owns no arithmetic.
 
-network = Network.from_cfg("cfg/tiny.cfg")     shapes only; this is all that a table needs
-network.initialize(seed=1)                     random parameters (or: weights.load(network, "tiny.weights"))
-for layer, output in network.steps(x): ...     one layer at a time: what tracing and teaching use
-y = network.forward(x)                         the same, to the end
+    network = Network.from_cfg("cfg/tiny.cfg")     shapes only; this is all that a table needs
+    network.initialize(seed=1)                     random parameters (or: weights.load(network, "tiny.weights"))
+    for layer, output in network.steps(x): ...     one layer at a time: what tracing and teaching use
+    y = network.forward(x)                         the same, to the end, with batch norm folded into the weights
+
+Layers say which earlier ones they read; the network hands the outputs over.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minidarknet.cfg import Cfg, read_cfg
-from minidarknet.errors import InputError
+from minidarknet.errors import InputError, UsageError
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Array, Layer, Parameter, Run
 from minidarknet.layers.cost import Cost
@@ -132,7 +134,9 @@ class Network:
         return ((layer, parameter) for layer in self.layers for parameter in layer.parameters())
 
     def initialize(self, seed: int) -> None:
-        """Draw all parameters at random: the same seed gives the same numbers, layer by layer."""
+        """Draw all parameters at random: the same seed, 0 or more, gives the same numbers, layer by layer."""
+        if seed < 0:
+            raise UsageError(f"a seed of {seed}: expected a whole number, 0 or more")
         self.check_memory(0)
         for layer in self.layers:
             for position, parameter in enumerate(layer.parameters()):
@@ -200,7 +204,8 @@ class Network:
         outputs: list[Array] = []
         for layer in self.layers:
             inputs = (images if read < 0 else outputs[read] for read in layer.reads)
-            outputs.append(layer.forward(*inputs, run=run))
+            with np.errstate(all="ignore"):  # numbers that overflow are told by what looks at the outputs
+                outputs.append(layer.forward(*inputs, run=run))
             yield layer, outputs[-1]
 
     def forward(self, x: ArrayLike, truth: ArrayLike | None = None) -> Array:
@@ -219,7 +224,10 @@ class Network:
 
     def _as_batch(self, x: ArrayLike) -> Array:
         # Aligned and writeable too, or Numba would compile every kernel a second time for another kind of array.
-        images = np.require(x, np.float32, ["C", "A", "W"])
+        try:
+            images = np.require(x, np.float32, ["C", "A", "W"])
+        except (ValueError, TypeError) as error:
+            raise InputError(f"the input is no array of numbers: {error}") from None
         shape = self.input_shape.array_shape
         if images.shape == shape:
             images = images[None]

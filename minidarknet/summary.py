@@ -8,7 +8,7 @@ from minidarknet import weights
 from minidarknet.layers.base import Layer
 from minidarknet.memory import mebibytes
 from minidarknet.network import Network
-from minidarknet.shapes import Shape
+from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 
 HEADING = "layer     filters    size              input                output"
 
@@ -83,7 +83,7 @@ def receptive_fields(network: Network) -> list[int | None]:
         sources = [(1, 1.0) if read < 0 else (fields[read], jumps[read]) for read in layer.reads]
         jump = max(step for _, step in sources)
         window = layer.window()
-        if window is None or any(field is None for field, _ in sources):
+        if window is None or jump > MAXIMUM_ELEMENTS or any(field is None for field, _ in sources):
             fields.append(None)
             jumps.append(jump)
             continue

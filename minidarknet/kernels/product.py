@@ -1,7 +1,7 @@
-"""The matrix product that convolutions and connected layers come down to, in two versions.
+"""The matrix product that a convolution comes down to once its windows are laid out as columns (see `im2col.py`).
 
-`product_naive` is the definition. `product` computes the same sums in the same order, but walks through memory such
-that the processor's vector units and caches help:
+This is the plain way: what runs where kernels are not compiled, and what the fast ones (`tile.py`) are checked against.
+It sums in the order of the definition, but walks through memory such that vector units and caches help:
 
     output (m x n)  =  a (m x k)  @  b (k x n)
 
@@ -53,15 +53,3 @@ def product(
             for p in range(whole, k):
                 for j in range(left, right):
                     output[i, j] += a[i, p] * b[p, j]
-
-
-def product_naive(
-    output: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32], m: int, n: int, k: int
-) -> None:
-    """The definition that `product` must equal to the bit."""
-    for i in range(m):
-        for j in range(n):
-            total = np.float32(0)
-            for p in range(k):
-                total += a[i, p] * b[p, j]
-            output[i, j] = total

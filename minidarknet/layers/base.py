@@ -112,7 +112,8 @@ class Parameter:
     def value(self) -> Array:
         """The numbers; an error where there are none yet."""
         if self.array is None:
-            raise InputError(f"the {self.name} have no values yet: load a weights file or draw random ones")
+            sides = "x".join(map(str, self.shape))
+            raise InputError(f"{self.name} ({sides}) without values: load a weights file or draw random ones")
         return self.array
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from minidarknet.cfg import Section
 from minidarknet.kernels.activations import ACTIVATIONS, activate
 from minidarknet.kernels.im2col import im2col
 from minidarknet.kernels.normalize import EPSILON
@@ -61,6 +62,10 @@ class Convolutional(Layer):
     kind = "convolutional"
     Options = ConvolutionalOptions
 
+    def __init__(self, options: Any = None, index: int = 0, section: Section | None = None) -> None:
+        super().__init__(options, index, section)
+        self._packs: dict[bool, Any] = {}
+
     @property
     def padding(self) -> int:
         return self.options.size // 2 if self.options.pad else self.options.padding
@@ -77,7 +82,6 @@ class Convolutional(Layer):
         self.batch_norm = declare_batch_norm(self, o.filters) if o.batch_normalize else None
         spread = math.sqrt(2 / (o.size * o.size * part))
         self.weights = self.declare("weights", (o.filters, part, o.size, o.size), Initial(normal=spread))
-        self._packs: dict[bool, Any] = {}
         height = window_positions(shape.height, o.size, o.stride, 2 * self.padding)
         width = window_positions(shape.width, o.size, o.stride, 2 * self.padding)
         return Shape(o.filters, height, width)
@@ -118,7 +122,7 @@ class Convolutional(Layer):
         Folded, batch norm is part of them: scale * (w * x - mean) / deviation + bias is another weight and bias. Else
         the biases are 0, and `finish` does the rest.
         """
-        state = (self.convolver, *(parameter.version for parameter in self.parameters()))
+        state = (self.convolver.method, *(parameter.version for parameter in self.parameters()))
         known = self._packs.get(folded)
         if known is not None and known[0] == state:
             return known[1]

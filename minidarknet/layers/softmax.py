@@ -58,7 +58,7 @@ class Softmax(Layer):
         (shape,) = in_shapes
         if shape.size % self.options.groups:
             raise self.error(f"groups={self.options.groups} does not divide its {shape.size} numbers", "groups")
-        if self.options.temperature == 0:
+        if np.float32(self.options.temperature) == 0:
             raise self.error("temperature=0 would divide by zero; expected for example 1", "temperature")
         return Shape.flat(shape.size)
 
