@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,6 +54,8 @@ class Network:
     def __init__(
         self, layers: list[Layer], shape: Shape, options: NetOptions | None = None, path: str = "<python>"
     ) -> None:
+        if not layers:
+            raise InputError(f"{path}: a network needs at least one layer")
         self.layers = layers
         self.options = options or NetOptions()
         self.path = path
@@ -159,8 +161,9 @@ class Network:
         parts, limit = self.memory(batch), memory_limit()
         if sum(parts.values()) > limit:
             sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in parts.items())
+            what = f"a batch of {batch} needs" if batch else "the parameters need"
             raise InputError(
-                f"{self.path}: a batch of {batch} needs {mebibytes(sum(parts.values()))} ({sizes}), more than the "
+                f"{self.path}: {what} {mebibytes(sum(parts.values()))} ({sizes}), more than the "
                 f"{mebibytes(limit)} of this machine; take a smaller batch or input, or set MINIDARKNET_MEMORY (MiB)"
             )
 
@@ -194,9 +197,7 @@ class Network:
         layer, output
             The output is a view of the layer's own buffer, valid until the next pass.
         """
-        for layer in self.layers:
-            if reason := layer.refusal():
-                raise layer.error(f"cannot be run: {reason} (its table can be printed)")
+        self.check_runs()
         images = self._as_batch(x)
         if len(images) > self._batch:
             self.allocate(len(images))
@@ -208,13 +209,17 @@ class Network:
                 outputs.append(layer.forward(*inputs, run=run))
             yield layer, outputs[-1]
 
+    def check_runs(self) -> None:
+        """Raise where a layer can only be shown: a detector's, or a recurrent one."""
+        for layer in self.layers:
+            if reason := layer.refusal():
+                raise layer.error(f"cannot be run: {reason} (its table can be printed)")
+
     def forward(self, x: ArrayLike, truth: ArrayLike | None = None) -> Array:
         """The network's answer for `x` (see `steps`): (batch, channels, height, width), a view until the next pass."""
-        answer: Any = None
-        for layer, output in self.steps(x, truth, folded=True):
-            if layer is self.output_layer:
-                answer = output
-        return np.asarray(answer)
+        last = self.output_layer
+        outputs = {layer.index: output for layer, output in self.steps(x, truth, folded=True)}
+        return outputs[last.index]
 
     @property
     def loss(self) -> float | None:

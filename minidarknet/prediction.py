@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from minidarknet import weights as weights_file
 from minidarknet import zoo
 from minidarknet.errors import CfgWarning, InputError, NonFiniteError, UsageError
-from minidarknet.layers.base import Array
+from minidarknet.layers.base import Array, Layer
 from minidarknet.network import Network
 from minidarknet.preprocess import PREPROCESSES, check_preprocess, prepare
-from minidarknet.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,17 @@ class Classifier(Network):
         One of `PREPROCESSES`: how a picture is brought to the network.
     header
         The header of the weights file; None with random weights.
+    home
+        The input that the cfg describes, whatever the network has been resized to since.
     """
 
     names: Sequence[str] = ()
     preprocess: str = "fit"
     header: weights_file.Header | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.home = self.input_shape
 
     def predict(self, image: Array, top: int = 5) -> list[Prediction]:
         """The most probable classes of one picture.
@@ -65,37 +72,43 @@ class Classifier(Network):
 
     def prepare(self, image: Array) -> Array:
         """The picture as the network gets it: float32 (channels, height, width)."""
-        home = self._home
-        if image.ndim != 3 or len(image) != home.channels:
+        self.check_preprocess()
+        image = np.asarray(image)
+        if not np.issubdtype(image.dtype, np.floating):
+            raise InputError(
+                f"the picture has numbers of type {image.dtype}; expected float32 in 0..1 (see read_image)"
+            )
+        if image.ndim != 3 or len(image) != self.home.channels:
             raise InputError(
                 f"the picture has shape {image.shape}; {self.path} expected (channels, height, width) "
-                f"with {home.channels} channels"
+                f"with {self.home.channels} channels"
             )
+        return prepare(image.astype(np.float32, copy=False), self.preprocess, self.home.height, self.home.width)
+
+    def check_preprocess(self) -> None:
+        """Raise where the network takes no pictures, or takes one size only and they are to keep their proportions."""
+        if not self.home.is_image:
+            raise InputError(f"{self.path} takes {self.home}, not pictures")
         if self.preprocess == "fit" and self.why_not_fit:
             others = ", ".join(name for name in PREPROCESSES if name != "fit")
             raise UsageError(
                 f"fit keeps the whole picture and resizes the network to it, which {self.path} does not allow: "
                 f"{self.why_not_fit}. Choose another --preprocess: {others}"
             )
-        return prepare(image, self.preprocess, home.height, home.width)
-
-    @cached_property
-    def _home(self) -> Shape:
-        """The input that the cfg describes, whatever the network has been resized to."""
-        if not self.input_shape.is_image:
-            raise InputError(f"{self.path} takes {self.input_shape}, not pictures")
-        return self.input_shape
 
     @cached_property
     def why_not_fit(self) -> str:
-        """Why this network takes pictures of one size only; empty where it takes any. No memory is taken."""
-        home, outputs = self._home, self.output_shape
+        """Why this network takes pictures of one size only; empty where it takes any.
+
+        Found out by resizing it and back, which takes no memory, but drops its buffers: so this is done once.
+        """
+        now, outputs = self.input_shape, self.output_shape
         try:
-            self.resize(2 * home.height, 2 * home.width)
+            self.resize(2 * now.height, 2 * now.width)
         except InputError as error:
             return str(error)
         grown = self.output_shape
-        self.resize(home.height, home.width)
+        self.resize(now.height, now.width)
         return "" if grown.size == outputs.size else f"its answer would grow from {outputs} to {grown}"
 
     def probabilities(self, images: Array) -> Array:
@@ -106,7 +119,6 @@ class Classifier(Network):
         NonFiniteError
             A layer put out NaN or infinity; the message names the first.
         """
-        self.resize(*images.shape[2:])
         answers = self.forward(images).reshape(len(images), -1).copy()
         if not np.isfinite(answers).all():
             for layer, output in self.steps(images):
@@ -114,12 +126,23 @@ class Classifier(Network):
                     raise NonFiniteError(f"{self.path}: layer {layer.index} [{layer.kind}] puts out NaN or infinity")
         return answers
 
+    def steps(
+        self, x: ArrayLike, truth: ArrayLike | None = None, *, folded: bool = False
+    ) -> Iterator[tuple[Layer, Array]]:
+        """As `Network.steps`, for pictures of any size that the network can be resized to."""
+        shape = np.shape(x)
+        if self.home.is_image and len(shape) in (3, 4):
+            self.resize(*shape[-2:])
+        return super().steps(x, truth, folded=folded)
+
     def warm_up(self) -> None:
         """Run once on an empty picture, so that kernels are compiled or loaded before anybody looks at the clock."""
-        self.probabilities(np.zeros((1, *self._home.array_shape), np.float32))
+        self.probabilities(np.zeros((1, *self.home.array_shape), np.float32))
 
     def rank(self, probabilities: Array, top: int = 5) -> list[Prediction]:
         """The `top` most probable classes of (classes,) probabilities; of equal ones, the lower number first."""
+        if top < 1:
+            raise UsageError(f"top={top}: expected 1 or more")
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [Prediction(self._name(int(i)), float(probabilities[i]), int(i)) for i in order]
 
@@ -159,13 +182,13 @@ def load(
         A file is missing or does not fit, or there are no weights: a network is never run on random ones in silence.
     """
     check_preprocess(preprocess)
-    cfg: str | PathLike[str] = network
-    if fspath(network) in zoo.SYSTEMS and not Path(network).exists():
-        known = zoo.locate(fspath(network))
-        cfg, names = known.cfg, names or known.names
+    cfg = zoo.find_cfg(fspath(network))
+    if zoo.is_name(fspath(network)):
+        names = names or zoo.locate(fspath(network)).names
         if weights is None and random_weights is None:
             weights = zoo.require_weights(fspath(network))
     net = Classifier.from_cfg(cfg)
+    net.check_runs()
     net.preprocess = preprocess
     if weights is None and random_weights is None:
         raise UsageError(

@@ -65,7 +65,10 @@ def footer(network: Network, batch: int) -> list[tuple[str, str]]:
     return [
         ("operations", f"{facts['flops'] / 1e9:.3f} BFLOPs ({facts['flops']:,} for one image, by Darknet's count)"),
         ("parameters", f"{facts['parameters']:,}"),
-        ("weights file", f"{facts['weights_bytes']:,} bytes, {mebibytes(facts['weights_bytes'])}"),
+        (
+            "weights file",
+            f"{facts['weights_bytes']:,} bytes (an old header has 4 fewer), {mebibytes(facts['weights_bytes'])}",
+        ),
         ("activations", f"{mebibytes(facts['activation_bytes'])} for {images}"),
         ("input", f"{network.input_shape} (width x height x channels)" if network.input_shape.is_image else "a vector"),
         ("receptive field", _field_in_words(network, facts)),

@@ -2,7 +2,8 @@
 
     bytes 0-11    major, minor, revision        three 32-bit integers
     then          seen, images trained on       64-bit from version 0.2 on, else (and for numbers from 1000 on) 32-bit
-    then          layer 0: biases, [scales, rolling mean, rolling variance], weights; layer 1: ...
+    then          layer 0: biases, [scales, rolling mean, rolling variance], weights; layer 1: ... (in connected layers
+                  the three of batch norm come behind the weights)
 
 How long the file must be follows from the cfg, so it is compared before anything is loaded: Darknet itself loads a file
 that is too short or belongs to another network without a word. Source: Darknet, parser.c (load_weights_upto).
@@ -287,7 +288,7 @@ def _likely_reason(header: Header, expected: list[Piece], size: int, count: int)
     if not (0 <= header.major <= 1001 and 0 <= header.minor <= 1001):
         return "The version makes no sense: this seems to be no .weights file"
     last = [piece for piece in expected if piece.layer is expected[-1].layer] if expected else []
-    if last:
+    if last and last[0].layer.kind in ("connected", "convolutional"):
         filters = last[0].parameter.shape[0]
         each = sum(piece.count for piece in last) // filters
         numbers, rest = divmod(size - header.size, 4)

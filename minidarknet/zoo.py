@@ -12,6 +12,7 @@ from pathlib import Path
 from minidarknet.download import Progress, RemoteFile, fetch_file
 from minidarknet.errors import FetchError, InputError, UsageError
 from minidarknet.files import cache_folder
+from minidarknet.options import nearest
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -69,6 +70,21 @@ def system(name: str) -> System:
     if name not in SYSTEMS:
         raise UsageError(f"no network is called '{name}': known are {', '.join(SYSTEMS)}")
     return SYSTEMS[name]
+
+
+def find_cfg(network: str) -> Path:
+    """The cfg that is meant by the name of a known network, or by a path; a file of that name comes first."""
+    if is_name(network):
+        return cfg_path(network)
+    if not Path(network).exists() and not Path(network).suffix:
+        known = ", ".join(SYSTEMS)
+        raise UsageError(f"{network}: no such file, nor a known network ({known}){nearest(network, SYSTEMS)}")
+    return Path(network)
+
+
+def is_name(network: str) -> bool:
+    """Whether this is the name of a known network, and no file."""
+    return network in SYSTEMS and not Path(network).exists()
 
 
 def cfg_path(name: str) -> Path:

@@ -144,7 +144,8 @@ def test_weights_without_pictures(folder: Path, capfd: Screen) -> None:
         (["conv.cfg", "pictures/*.gif"], "pictures/*.gif"),
         (["conv.cfg", "pictures/a.png", "--names", "few"], "few: has 1 names, but the network has 3 outputs"),
         (["conv.cfg", "pictures/a.png", "--names", "absent"], "absent: no such file; expected class names"),
-        (["rnn.cfg", "pictures/a.png"], "rnn.cfg takes 9 numbers, not pictures"),
+        (["rnn.cfg", "pictures/a.png"], "[rnn] is recurrent, and minidarknet runs networks without a memory"),
+        (["vector.cfg", "pictures/a.png"], "vector.cfg takes 9 numbers, not pictures"),
         (["yolo.cfg", "pictures/a.png"], "[yolo] belongs to a detector, and minidarknet runs classifiers"),
         (["deep.cfg", "pictures/a.png"], "4"),  # a picture has 1 or 3 channels
     ],
@@ -154,6 +155,7 @@ def test_bad_files_exit_with_3(folder: Path, capfd: Screen, arguments: list[str]
     Path("empty").mkdir()
     Path("few").write_text("ant\n")
     Path("rnn.cfg").write_text("[net]\ninputs=9\n[rnn]\noutput=3\n")
+    Path("vector.cfg").write_text("[net]\ninputs=9\n[connected]\noutput=3\n")
     Path("yolo.cfg").write_text(NET + "[yolo]\nclasses=80\nmask=1\n")
     Path("deep.cfg").write_text(NET.replace("channels=3", "channels=4") + "[avg]\n[softmax]\n")
     assert classify(*arguments) == 3
@@ -256,6 +258,24 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capfd: Screen) -> None:
         code = int(str(exit_.code))
     assert code == 2
     assert "usage: minidarknet" in capfd.readouterr().err
+
+
+def test_a_misspelt_network(folder: Path, capfd: Screen) -> None:
+    assert classify("tinny", "pictures/a.png") == 2
+    message = "tinny: no such file, nor a known network (tiny, darknet, alexnet, squeezenet); did you mean 'tiny'?"
+    assert message in capfd.readouterr().err
+
+
+def test_a_seed_is_no_negative_number(folder: Path, capfd: Screen) -> None:
+    assert main(["classify", "conv.cfg", "pictures/a.png", "--random-weights", "-1"]) == 2
+    assert "a seed of -1: expected a whole number, 0 or more" in capfd.readouterr().err
+
+
+def test_json_lists_what_could_not_be_read(folder: Path, capfd: Screen) -> None:
+    assert classify("conv.cfg", "pictures/a.png", "gone.png", "--json") == 3
+    found = json.loads(capfd.readouterr().out)
+    assert [error["image"] for error in found["errors"]] == ["gone.png"]
+    assert len(found["images"]) == 1
 
 
 def test_unknown_network_name(capfd: Screen) -> None:

@@ -28,7 +28,8 @@ examples:
   minidarknet classify tiny dog.jpg
   minidarknet classify cfg/tiny.cfg tiny.weights dog.jpg --names imagenet.names
 
-exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted
+exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted,
+  141 the reader of the output has gone
 """
 
 

@@ -25,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"ways to prepare a picture:\n{ways}"
     parser.add_argument("network", metavar="NAME or CFG", help="a known network (tiny) or a cfg file")
     parser.add_argument(
-        "files", metavar="WEIGHTS, IMAGE", nargs="+", help="pictures, folders or patterns like 'x/*.png'"
+        "files", metavar="WEIGHTS, IMAGE", nargs="+", help="behind a cfg its weights; then pictures, folders, 'x/*.png'"
     )
     parser.add_argument("--names", help="a text file with one class name a line")
     parser.add_argument("--top", type=positive, default=5, help="classes to print for each picture (default 5)")
     parser.add_argument("--preprocess", choices=PREPROCESSES, default="fit", help="see below (default fit)")
     parser.add_argument("--batch", type=positive, default=1, help="pictures of one size to run at a time (default 1)")
-    parser.add_argument("--layers", type=positive, help="load only the first so many layers from the weights file")
+    parser.add_argument("--layers", type=positive, help="load only the first LAYERS layers from the weights file")
     parser.add_argument("--random-weights", type=int, metavar="SEED", help="draw weights at random (to try a cfg)")
     parser.add_argument("--json", action="store_true", help="print the results for a program to read")
 
@@ -57,13 +57,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
     """Tell the weights from the pictures: a cfg is followed by its weights, a name is not."""
-    from pathlib import Path
-
     from minidarknet import zoo
     from minidarknet.images import SUFFIXES
 
     first, *others = options.files
-    by_name = options.network in zoo.SYSTEMS and not Path(options.network).exists()
+    by_name = zoo.is_name(options.network)
     is_weights = first.endswith(WEIGHTS_ENDINGS) or ".conv." in first
     if not is_weights and (by_name or options.random_weights is not None):
         return None, options.files
@@ -85,6 +83,8 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
     records: list[dict[str, Any]] = []
     waiting: list[tuple[str, Any]] = []  # prepared pictures of one size
     failures: list[MinidarknetError] = []
+    errors: list[dict[str, str]] = []
+    net.check_preprocess()
     net.warm_up()
     with console.counting("pictures", len(paths)) as counted:
         for path in paths:
@@ -93,6 +93,7 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
             except ImageError as error:
                 console.error(str(error))
                 failures.append(error)
+                errors.append({"image": path, "error": str(error)})
                 counted()
                 continue
             if waiting and (len(waiting) == options.batch or waiting[0][1].shape != image.shape):
@@ -102,9 +103,10 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
             counted()
         if waiting:
             records += _run_batch(net, waiting, options)
-    console.note(f"preprocess: {net.preprocess} ({PREPROCESSES[net.preprocess]})")
+    if records:
+        console.note(f"preprocess: {net.preprocess} ({PREPROCESSES[net.preprocess]})")
     if options.json:
-        console.result_json({"cfg": net.path, "preprocess": net.preprocess, "images": records})
+        console.result_json({"cfg": net.path, "preprocess": net.preprocess, "images": records, "errors": errors})
     if failures and len(paths) > 1:
         console.error(f"{len(failures)} of {len(paths)} pictures could not be read")
     return failures[0].exit_code if failures else 0

@@ -21,13 +21,10 @@ def positive(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from minidarknet import console, summary, zoo
     from minidarknet.network import Network
 
-    known = options.cfg in zoo.SYSTEMS and not Path(options.cfg).exists()
-    network = Network.from_cfg(zoo.cfg_path(options.cfg) if known else options.cfg)
+    network = Network.from_cfg(zoo.find_cfg(options.cfg))
     batch = options.batch or network.options.batch // network.options.subdivisions
     if options.json:
         console.result_json(summary.describe(network, batch))

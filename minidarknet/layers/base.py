@@ -67,7 +67,7 @@ class Initial:
 
 
 class Parameter:
-    """Numbers that are learned or kept by a layer, and stored in the `.weights` file.
+    """Numbers that are learned or kept by a layer; nearly all are stored in the `.weights` file.
 
     Attributes
     ----------
@@ -266,10 +266,6 @@ class Layer(ABC):
     def parameters(self) -> tuple[Parameter, ...]:
         """All parameters, in the order of the `.weights` file."""
         return tuple(self._parameters.values())
-
-    def tensors(self) -> dict[str, Array]:
-        """Inner arrays of the last forward that are worth looking at, by name."""
-        return {}
 
     # -- what a person wants to know -----------------------------------------------------------------------------
 

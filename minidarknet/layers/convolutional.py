@@ -169,7 +169,7 @@ def plain_workspace(geometry: Convolver) -> int:
 
 
 def convolutional_naive(output: Array, image: Array, weights: Array, stride: int, padding: int, groups: int) -> None:
-    """The definition, in seven loops: output (filters, rows, columns) of image (channels, height, width)."""
+    """The definition, in six loops: output (filters, rows, columns) of one image (channels, height, width)."""
     filters, rows, columns = output.shape
     _, part, size, _ = weights.shape
     for f in range(filters):
