@@ -85,7 +85,7 @@ class Network:
         for index, section in enumerate(cfg.layers):
             kind = LAYERS.get(section.name)
             if kind is None:
-                raise section.error(f"is no section that Darknet knows{nearest(section.name, LAYERS)}")
+                raise section.error(f"is no section that minidarknet knows{nearest(section.name, LAYERS)}")
             # What a section may say is only checked where we know all of it: not in detectors and recurrent layers.
             settings = read_options(kind.Options, section, warn=kind.runs)
             layers.append(kind(settings, index, section))

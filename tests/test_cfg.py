@@ -149,8 +149,12 @@ def test_an_input_that_is_no_image() -> None:
             ["[conv]", "'size' twice", "line 6", "=1", "line 8", "=3", "Darknet takes the first"],
         ),
         # names
-        (NET + "[convolution]\n", "net.cfg:5", ["[convolution]", "no section that Darknet knows", "'convolutional'"]),
-        (NET + "[qqqq]\n", "net.cfg:5", ["[qqqq]", "no section that Darknet knows"]),
+        (
+            NET + "[convolution]\n",
+            "net.cfg:5",
+            ["[convolution]", "no section that minidarknet knows", "'convolutional'"],
+        ),
+        (NET + "[qqqq]\n", "net.cfg:5", ["[qqqq]", "no section that minidarknet knows"]),
         (NET + "[conv]\n[route]\n", "net.cfg:6", ["[route]", "needs 'layers'", "layers to take"]),
         (NET + "[conv]\n[shortcut]\nalpha=1\n", "net.cfg:6", ["[shortcut]", "needs 'from'", "layer to add"]),
         # types

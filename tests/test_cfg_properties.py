@@ -246,9 +246,26 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutated") / "mutated.cfg"
 
 
+#: One convolution for each method of `layers/convolver.py`: Winograd's, single pixels, and direct.
+CONVOLUTIONS = """[net]
+width=16
+height=16
+channels=8
+[conv]
+filters=40
+size=3
+pad=1
+[conv]
+filters=3
+[conv]
+size=3
+stride=2
+"""
+
+
 def compile_all_kernels(path: Path) -> None:
     """Compiling takes seconds once, which are not the mutated cfgs'."""
-    for source in (PICTURES, VECTORS, SQUARES):
+    for source in (PICTURES, VECTORS, SQUARES, CONVOLUTIONS):
         path.write_text(source)
         run(Network.from_cfg(path))
 
@@ -338,4 +355,4 @@ def test_all_section_types_are_covered(path: Path) -> None:
     for source in SOURCES:
         path.write_text(source)
         kinds |= {layer.kind for layer in Network.from_cfg(path).layers}
-    assert kinds == {layer.kind for layer in LAYERS.values()}
+    assert kinds == {layer.kind for layer in LAYERS.values()}, "a new layer wants a section in SOURCES above"

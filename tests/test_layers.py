@@ -1070,4 +1070,4 @@ def test_every_layer_that_runs_is_tested_here() -> None:
         *(Activation, Avgpool, Batchnorm, Connected, Convolutional, Cost, Crop, Deconvolutional, Dropout, L2norm),
         *(Local, Logistic, Maxpool, Normalization, Reorg, Route, Shortcut, Softmax, Upsample),
     }
-    assert {kind for kind in LAYERS.values() if kind.runs} == tested
+    assert {kind for kind in LAYERS.values() if kind.runs} == tested, "a new layer wants a test here, and its name"

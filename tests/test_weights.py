@@ -456,7 +456,7 @@ def test_memory_is_asked_for_before_anything_is_read(tmp_path: Path, monkeypatch
         file.truncate(weights.file_size(network))
     monkeypatch.setenv("MINIDARKNET_MEMORY", "4")
     monkeypatch.setattr(np, "fromfile", lambda *_: pytest.fail("the numbers were read"))
-    with pytest.raises(InputError, match=r"net\.cfg: a batch of 0 needs .* more than the 4\.0 MiB"):
+    with pytest.raises(InputError, match=r"net\.cfg: the parameters need .* more than the 4\.0 MiB"):
         weights.load(network, path)
     assert all(parameter.array is None for _, parameter in network.parameters())
 

@@ -8,7 +8,7 @@ A cfg section becomes one layer object, and a layer goes through four moments:
     y = layer.forward(x, run=run)     4. arithmetic  y is a view of that buffer, valid until the next forward
 
 Layers own no printing, no files and no tracing. Arrays are float32 and C-contiguous: images (batch, channels, height,
-width), weights (filters, channels, size, size). A vector of n numbers is (batch, n, 1, 1).
+width), weights (filters, channels / groups, size, size). A vector of n numbers is (batch, n, 1, 1).
 """
 
 from __future__ import annotations
