@@ -64,30 +64,19 @@ def warnings_on_screen() -> Iterator[None]:
 
 @contextmanager
 def compiling_announced() -> Iterator[None]:
-    """Within the block, say so when kernels are compiled, and which: it takes seconds, once for each version."""
+    """Within the block, say so when the first kernel is compiled: all together take some ten seconds, once."""
     from minidarknet.kernels.jit import announce_compiling, kernel_folder
 
-    if _err.is_terminal:
-        with _err.status("", spinner="dots") as status:
-            status.stop()
-
-            def started(name: str) -> None:
-                status.update(f"[dim]compiling kernels, once and for all: {escape(name)}[/]")
-                status.start()
-
-            with announce_compiling(started):
-                yield
-        return
     said = False
 
-    def started_plain(name: str) -> None:
+    def started(name: str) -> None:
         nonlocal said
         if not said:
             kept = "kept for the next time" if kernel_folder() else "not kept: no cache folder can be written"
-            note(f"compiling kernels ({kept}) ...")
+            note(f"compiling kernels: some ten seconds ({kept}) ...")
         said = True
 
-    with announce_compiling(started_plain):
+    with announce_compiling(started):
         yield
 
 
@@ -98,7 +87,8 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     columns = (TextColumn("[dim]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_err, transient=True) as progress:
+    # Results that go to the same screen are printed above the bar; those that go to a file must reach the file.
+    with Progress(*columns, console=_err, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
         task = progress.add_task(escape(what), total=total)
         yield lambda: progress.advance(task)
 
@@ -117,7 +107,7 @@ def downloading() -> Iterator[Callable[[str, int, int | None], None]]:
         yield plain
         return
     columns = (TextColumn("[dim]{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_err) as progress:
+    with Progress(*columns, console=_err, redirect_stdout=sys.stdout.isatty()) as progress:
         tasks: dict[str, Any] = {}
 
         def moved(name: str, done: int, total: int | None) -> None:

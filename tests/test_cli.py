@@ -317,6 +317,21 @@ def test_interrupt_exits_with_130(folder: Path) -> None:
     assert "Traceback" not in err
 
 
+def test_with_a_bar_on_the_screen_results_still_go_to_the_file(folder: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    arguments = ["classify", "conv.cfg", "pictures", "--random-weights", "1", "--top", "1"]
+    with open("out.txt", "w") as out:
+        run = subprocess.run([sys.executable, "-m", "minidarknet", *arguments], stdout=out, stderr=theirs, check=False)
+    os.close(theirs)
+    screen = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert run.returncode == 0
+    assert Path("out.txt").read_text().count("Predicted in") == 4
+    assert "4/4" in screen
+    assert "Predicted" not in screen
+
+
 def test_a_closed_pipe_is_no_traceback(folder: Path) -> None:
     read, write = os.pipe()
     os.close(read)
