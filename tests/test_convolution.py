@@ -85,6 +85,23 @@ def test_every_method_equals_a_column_product(method: str, case: tuple[int, ...]
 
 
 @compiled
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize(("method", "case"), [(case[0], case[1:]) for case in CASES])
+def test_the_same_bits_on_any_threads_and_in_any_batch(method: str, case: tuple[int, ...], folded: bool) -> None:
+    layer = layer_for(case)
+    x = np.random.default_rng(3).standard_normal((16, *case[:3]), np.float32)
+    together = forward(layer, x, folded)
+    before = numba.get_num_threads()
+    try:
+        for threads in range(1, before + 1):
+            numba.set_num_threads(threads)
+            assert np.array_equal(forward(layer, x[:3], folded), together[:3])
+            assert np.array_equal(forward(layer, x[5:6], folded), together[5:6])
+    finally:
+        numba.set_num_threads(before)
+
+
+@compiled
 @pytest.mark.parametrize(("method", "case"), [(case[0], case[1:]) for case in CASES])
 def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> None:
     layer = layer_for(case)
