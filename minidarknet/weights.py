@@ -284,7 +284,8 @@ def _likely_reason(header: Header, expected: list[Piece], size: int, count: int)
     if size == 4 * count:
         return "As many bytes as the numbers alone take: the header seems to be missing"
     if size == other + 4 * count:
-        return f"It would fit with a {other}-byte header: the version in the header seems to be wrong"
+        what = "lost" if size < header.size + 4 * count else "too many"
+        return f"It would fit with a {other}-byte header: a wrong version in the header, or 4 bytes {what}"
     if not (0 <= header.major <= 1001 and 0 <= header.minor <= 1001):
         return "The version makes no sense: this seems to be no .weights file"
     last = [piece for piece in expected if piece.layer is expected[-1].layer] if expected else []

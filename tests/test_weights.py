@@ -261,9 +261,13 @@ def test_a_missing_header(saved: Path) -> None:
 def test_a_header_of_the_wrong_width(saved: Path) -> None:
     data = saved.read_bytes()
     saved.write_bytes(struct.pack("<3i", 0, 1, 0) + data[12:])  # says 16 bytes, has 20
-    assert "It would fit with a 20-byte header: the version in the header seems to be wrong" in refusal(build(), saved)
+    assert "It would fit with a 20-byte header: a wrong version in the header, or 4 bytes too many" in refusal(
+        build(), saved
+    )
     saved.write_bytes(struct.pack("<4i", 0, 2, 0, 0) + data[20:])
-    assert "It would fit with a 16-byte header" in refusal(build(), saved)
+    assert "It would fit with a 16-byte header: a wrong version in the header, or 4 bytes lost" in refusal(
+        build(), saved
+    )
 
 
 @pytest.mark.parametrize("outputs", [1, 4, 7, 1000])
