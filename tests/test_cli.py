@@ -271,6 +271,14 @@ def test_a_seed_is_no_negative_number(folder: Path, capfd: Screen) -> None:
     assert "a seed of -1: expected a whole number, 0 or more" in capfd.readouterr().err
 
 
+def test_a_picture_too_long_to_prepare_does_not_stop_the_others(folder: Path, capfd: Screen) -> None:
+    Path("wide.cfg").write_text(CONVOLUTIONAL.replace("=8", "=4000"))
+    Image.new("RGB", (60_000, 1)).save("line.png")
+    assert classify("wide.cfg", "line.png", "gone.png") == 3
+    err = capfd.readouterr().err
+    assert "2 of 2 pictures could not be read" in err
+
+
 def test_json_lists_what_could_not_be_read(folder: Path, capfd: Screen) -> None:
     assert classify("conv.cfg", "pictures/a.png", "gone.png", "--json") == 3
     found = json.loads(capfd.readouterr().out)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from minidarknet.cli.summary import positive
-from minidarknet.errors import ImageError, MinidarknetError, UsageError
+from minidarknet.errors import InputError, MinidarknetError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
         for path in paths:
             try:
                 image = net.prepare(read_image(path, net.input_shape.channels))
-            except ImageError as error:
+            except InputError as error:  # unreadable, or of a shape that cannot be prepared
                 console.error(str(error))
                 failures.append(error)
                 errors.append({"image": path, "error": str(error)})
