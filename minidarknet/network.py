@@ -3,7 +3,7 @@
     network = Network.from_cfg("cfg/tiny.cfg")     shapes only; this is all that a table needs
     network.initialize(seed=1)                     random parameters (or: weights.load(network, "tiny.weights"))
     for layer, output in network.steps(x): ...     one layer at a time: what tracing and teaching use
-    y = network.forward(x)                         the same, to the end, with batch norm folded into the weights
+    y = network.forward(x)                         the answer: the same kernels, with what can be done at once done so
 
 Layers say which earlier ones they read; the network hands the outputs over.
 """
@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike
 
 from minidarknet.cfg import Cfg, read_cfg
 from minidarknet.errors import InputError, UsageError
+from minidarknet.fusion import plan
 from minidarknet.layers import LAYERS
-from minidarknet.layers.base import Array, Layer, Parameter, Run
+from minidarknet.layers.base import Array, Layer, Parameter, Place, Run
 from minidarknet.layers.cost import Cost
 from minidarknet.memory import mebibytes, memory_limit
 from minidarknet.net_options import NetOptions, input_shape
@@ -29,6 +30,20 @@ from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape
 
 N = TypeVar("N", bound="Network")
+
+LINE = 16  # numbers in a cache line
+
+
+def aligned(size: int) -> int:
+    """A number of float32 that fills whole cache lines."""
+    return -(-size // LINE) * LINE
+
+
+def empty_aligned(size: int) -> Array:
+    """An array of float32 that begins on a cache line."""
+    memory = np.empty(size + LINE, np.float32)
+    skip = -(memory.ctypes.data // 4) % LINE
+    return memory[skip : skip + size]
 
 
 class Network:
@@ -98,6 +113,7 @@ class Network:
         self._batch = -1  # no memory yet
         for layer in self.layers:
             layer.connect(*(shape if read < 0 else self.layers[read].out_shape for read in layer.reads))
+        self._plan = plan(self.layers)
 
     def resize(self, height: int, width: int) -> None:
         """Change the input's size, keeping all parameters; a network without connected layers can take any.
@@ -170,9 +186,14 @@ class Network:
     def allocate(self, batch: int) -> None:
         """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough."""
         self.check_memory(batch)
-        for layer in self.layers:
-            layer.allocate(batch)
-        self._workspace = np.empty(max(layer.workspace_size() for layer in self.layers), np.float32)
+        sizes = [layer.output_bytes(batch) // 4 for layer in self.layers]
+        workspace = max(layer.workspace_size() for layer in self.layers)
+        # One piece for all, so that the system can give it large pages, and each part begins on a cache line.
+        memory = empty_aligned(sum(aligned(size) for size in (workspace, *sizes)))
+        self._workspace, start = memory[:workspace], aligned(workspace)
+        for layer, size in zip(self.layers, sizes, strict=True):
+            layer.allocate(batch, memory[start : start + size])
+            start += aligned(size)
         self._batch = batch
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
@@ -197,17 +218,48 @@ class Network:
         layer, output
             The output is a view of the layer's own buffer, valid until the next pass.
         """
-        self.check_runs()
-        images = self._as_batch(x)
-        if len(images) > self._batch:
-            self.allocate(len(images))
-        run = Run(self._workspace, None if truth is None else np.ascontiguousarray(truth, np.float32), folded)
+        images, run = self._begin(x, truth, folded)
         outputs: list[Array] = []
         for layer in self.layers:
             inputs = (images if read < 0 else outputs[read] for read in layer.reads)
             with np.errstate(all="ignore"):  # numbers that overflow are told by what looks at the outputs
                 outputs.append(layer.forward(*inputs, run=run))
             yield layer, outputs[-1]
+
+    def fused(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[tuple[Layer, ...], Array]]:
+        """Run as `forward` does, yielding the layers that were done at once and the output of the last of them.
+
+        Batch norm is folded into the weights, and layers hand their work over where they can (see `fusion.py`): the
+        kernels and, but for the rounding, the numbers are those of `steps`.
+        """
+        images, run = self._begin(x, truth, folded=True)
+        batch = len(images)
+        outputs: dict[int, Array] = {-1: images}
+        for step in self._plan:
+            layer, last, home = step.layers[0], step.layers[-1], step.home
+            if step.done:
+                output = home.output[:batch]
+            elif home is layer:
+                run.place = None
+                with np.errstate(all="ignore"):
+                    output = layer.forward(*(outputs[read] for read in layer.reads), run=run)
+            else:
+                numbers = home.output[:batch].reshape(batch, -1)
+                run.place = Place(numbers, step.start, step.pooled)
+                layer.forward(*(outputs[read] for read in layer.reads), run=run)
+                size = last.out_shape.size
+                output = numbers[:, step.start : step.start + size].reshape(batch, *last.out_shape.array_shape)
+            outputs[last.index] = output
+            yield step.layers, output
+
+    def _begin(self, x: ArrayLike, truth: ArrayLike | None, folded: bool) -> tuple[Array, Run]:
+        """The images as a batch, with memory taken for it."""
+        self.check_runs()
+        images = self._as_batch(x)
+        if len(images) > self._batch:
+            self.allocate(len(images))
+        truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
+        return images, Run(self._workspace, truths, folded)
 
     def check_runs(self) -> None:
         """Raise where a layer can only be shown: a detector's, or a recurrent one."""
@@ -217,9 +269,8 @@ class Network:
 
     def forward(self, x: ArrayLike, truth: ArrayLike | None = None) -> Array:
         """The network's answer for `x` (see `steps`): (batch, channels, height, width), a view until the next pass."""
-        last = self.output_layer
-        outputs = {layer.index: output for layer, output in self.steps(x, truth, folded=True)}
-        return outputs[last.index]
+        outputs = {layers[-1].index: output for layers, output in self.fused(x, truth)}
+        return outputs[self.output_layer.index]
 
     @property
     def loss(self) -> float | None:

@@ -19,7 +19,6 @@ from minidarknet.kernels.jit import scalar
 def copy_rows(
     border: NDArray[np.float32],
     image: NDArray[np.float32],
-    first: int,
     channels: int,
     top: int,
     count: int,
@@ -28,8 +27,7 @@ def copy_rows(
     padding: int,
     stride: int,
 ) -> None:
-    """Copy `count` rows from row `top` on of the `channels` channels from `first` on of image (channels, height,
-    width).
+    """Copy `count` rows from row `top` on of image (channels, height, width).
 
     Parameters
     ----------
@@ -48,13 +46,29 @@ def copy_rows(
                 border[start : start + row_length] = np.float32(0)
                 continue
             for phase in range(stride):
-                to = start + phase * part
                 before = max(0, (padding - phase + stride - 1) // stride)  # zeros before the image begins
-                behind = min(part, (width + padding - phase + stride - 1) // stride)
-                shift = phase - padding
-                for j in range(before):
-                    border[to + j] = np.float32(0)
-                for j in range(before, behind):
-                    border[to + j] = image[first + c, y, j * stride + shift]
-                for j in range(max(before, behind), part):
-                    border[to + j] = np.float32(0)
+                behind = max(before, min(part, (width + padding - phase + stride - 1) // stride))
+                line = border[start + phase * part : start + (phase + 1) * part]
+                line[:before] = np.float32(0)
+                line[behind:] = np.float32(0)
+                copy_every(line, before, behind, image[c, y], before * stride + phase - padding, stride)
+
+
+@scalar
+def copy_every(
+    line: NDArray[np.float32], low: int, high: int, row: NDArray[np.float32], first: int, stride: int
+) -> None:
+    """Write every `stride`-th number of a row, from number `first` on, into line[low:high]."""
+    # Written out for the usual strides, because a loop with a known one becomes vector instructions.
+    if stride == 1:
+        for j in range(high - low):
+            line[low + j] = row[first + j]
+    elif stride == 2:
+        for j in range(high - low):
+            line[low + j] = row[first + 2 * j]
+    elif stride == 4:
+        for j in range(high - low):
+            line[low + j] = row[first + 4 * j]
+    else:
+        for j in range(high - low):
+            line[low + j] = row[first + stride * j]

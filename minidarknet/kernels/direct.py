@@ -1,11 +1,11 @@
-"""Convolution of any size, stride and padding, and of single pixels, with the tile.
+"""Convolution by definition, with the tile: of single pixels, and of windows of any size, stride and padding.
 
-The work is cut into items: (image, share of an image). A thread takes a run of items and does all of each: copies the
-rows that it needs into its own bordered planes, then sums up. Each output number has one writer and one order of its
-sum, so the bits do not depend on the number of threads or images.
+The threads share the pixels of all images, or, where the weights are the larger part, the filters, so that each thread
+reads only its own weights. Each output number has one writer and one order of its sum, so the bits do not depend on the
+number of threads or images.
 
-A share of an image is a band of rows; where the weights are much larger than the image, it is a share of the filters,
-so that each thread reads only its own weights.
+Both kernels write images of several groups or layers into one buffer: `output` is (batch, numbers), and the planes
+that are meant begin at number `start` of each image.
 """
 
 from __future__ import annotations
@@ -19,104 +19,110 @@ from minidarknet.kernels.tile import BLOCK, WIDE, Floats, Offsets, sum_row
 
 
 @kernel
+def convolve_points(
+    output: Floats,
+    start: int,
+    images: Floats,
+    weights: Floats,
+    biases: Floats,
+    offsets: Offsets,
+    slope: np.float32,
+    threads: int,
+    filters: int,
+    pixels: int,
+    by_filters: bool,
+) -> None:
+    """Convolve single pixels: images (batch, numbers), in which each channel is one long row of `pixels` pixels.
+
+    weights are packed for `filters` filters, biases padded. A last tile that would end behind the row begins earlier
+    instead, and computes some pixels again; only a row shorter than a tile is read beyond its end, by less than WIDE.
+    """
+    batch, image_step = images.shape
+    blocks, tiles = (filters + BLOCK - 1) // BLOCK, (pixels + WIDE - 1) // WIDE
+    flat, source = output.reshape(-1), images.reshape(-1)
+    for thread in prange(threads):
+        number = np.int64(thread)  # a parallel index is unsigned
+        low, high, begin, end = 0, batch * tiles, 0, blocks
+        if by_filters:
+            begin, end = number * blocks // threads, (number + 1) * blocks // threads
+        else:
+            low, high = number * batch * tiles // threads, (number + 1) * batch * tiles // threads
+        for block in range(begin, end):
+            f = block * BLOCK
+            tile = low
+            while tile < high:
+                b, first = tile // tiles, tile % tiles * WIDE
+                count = min(high - tile, tiles - tile % tiles)  # tiles of this image
+                left = min(count * WIDE, pixels - first)
+                # Whole tiles, and one that overlaps them backwards.
+                whole = left if left < WIDE else left - left % WIDE
+                o, s = b * output.shape[1] + start + f * pixels + first, b * image_step + first
+                w, more = f * len(offsets), filters - f
+                sum_row(flat, o, pixels, source, s, whole, weights, w, offsets, biases, f, more, slope)
+                if whole < left:
+                    x = left - WIDE
+                    sum_row(flat, o + x, pixels, source, s + x, WIDE, weights, w, offsets, biases, f, more, slope)
+                tile += count
+
+
+@kernel
 def convolve(
     output: Floats,
+    start: int,
     images: Floats,
     weights: Floats,
     biases: Floats,
     offsets: Offsets,
     slope: np.float32,
     borders: Floats,
+    filters: int,
+    rows: int,
+    columns: int,
     size: int,
     stride: int,
     padding: int,
     border_height: int,
     row_length: int,
-    shares: int,
-    by_filters: bool,
 ) -> None:
-    """Convolve images (batch, groups, channels, height, width) into output (batch, groups, filters, rows, columns).
+    """Convolve images (batch, groups, channels, height, width) with `filters` filters for each group.
 
-    weights (groups, blocks * k * BLOCK) are packed, biases (groups, filters + BLOCK) padded. borders (threads, numbers)
-    holds for each thread channels * border_height * row_length numbers and SLACK.
+    weights (groups, blocks * k * BLOCK) are packed, biases (groups, filters + BLOCK) padded. Each thread copies the
+    rows that it needs, a band at a time, into its bordered planes: borders (threads, numbers) holds for each thread
+    channels * border_height * row_length numbers and SLACK.
     """
-    batch, groups, filters, rows, columns = output.shape
-    channels = images.shape[2]
+    batch, groups, channels = images.shape[:3]
     threads = len(borders)
-    items = batch * shares
-    blocks = (filters + BLOCK - 1) // BLOCK
+    band = (border_height - size) // stride + 1  # rows of output that a border is high enough for
+    plane = rows * columns
     flat = output.reshape(-1)
     for thread in prange(threads):
-        number = np.int64(thread)  # a parallel index is unsigned
+        number = np.int64(thread)
         border = borders[number]
-        for item in range(number * items // threads, (number + 1) * items // threads):
-            b, share = item // shares, item % shares
-            low, high, begin, end = 0, rows, 0, blocks
-            if by_filters:
-                begin, end = share * blocks // shares, (share + 1) * blocks // shares
-            else:
-                low, high = share * rows // shares, (share + 1) * rows // shares
+        line, end = number * batch * rows // threads, (number + 1) * batch * rows // threads
+        while line < end:
+            b, low = line // rows, line % rows
+            count = min(end - line, rows - low, band)
             for g in range(groups):
-                top = low * stride - padding
-                count = (high - low - 1) * stride + size
-                copy_rows(border, images[b, g], 0, channels, top, count, border_height, row_length, padding, stride)
-                for block in range(begin, end):
-                    f = block * BLOCK
-                    for y in range(low, high):
+                top, height = low * stride - padding, (count - 1) * stride + size
+                copy_rows(border, images[b, g], channels, top, height, border_height, row_length, padding, stride)
+                for f in range(0, filters, BLOCK):
+                    o = b * output.shape[1] + start + (g * filters + f) * plane + low * columns
+                    w, more = f * len(offsets), filters - f
+                    for y in range(count):
+                        s = y * stride * row_length
                         sum_row(
                             flat,
-                            (((b * groups + g) * filters + f) * rows + y) * columns,
-                            rows * columns,
+                            o + y * columns,
+                            plane,
                             border,
-                            (y - low) * stride * row_length,
+                            s,
                             columns,
                             weights[g],
-                            f * len(offsets),
+                            w,
                             offsets,
                             biases[g],
                             f,
-                            filters - f,
+                            more,
                             slope,
                         )
-
-
-@kernel
-def convolve_points(
-    output: Floats,
-    images: Floats,
-    weights: Floats,
-    biases: Floats,
-    offsets: Offsets,
-    slope: np.float32,
-    tails: Floats,
-    shares: int,
-) -> None:
-    """Convolve single pixels: images (batch, channels, pixels) into output (batch, filters, pixels).
-
-    The image serves as it is, as one long row. Only its last pixels, which do not fill a tile, are copied into
-    tails (threads, channels * WIDE + SLACK), so that no tile reads behind the image's end.
-    """
-    batch, filters, pixels = output.shape
-    channels = images.shape[1]
-    threads = len(tails)
-    items = batch * shares
-    whole = pixels // WIDE
-    flat, source = output.reshape(-1), images.reshape(-1)
-    tail_offsets = np.arange(channels) * WIDE
-    for thread in prange(threads):
-        number = np.int64(thread)
-        tail = tails[number]
-        for item in range(number * items // threads, (number + 1) * items // threads):
-            b, share = item // shares, item % shares
-            low, high = share * whole // shares * WIDE, (share + 1) * whole // shares * WIDE
-            left = pixels - whole * WIDE if share == shares - 1 else 0
-            for c in range(channels):
-                for x in range(left):
-                    tail[c * WIDE + x] = images[b, c, whole * WIDE + x]
-            for f in range(0, filters, BLOCK):
-                o, s, w = (b * filters + f) * pixels, b * channels * pixels, f * channels
-                count = filters - f
-                sum_row(
-                    flat, o + low, pixels, source, s + low, high - low, weights, w, offsets, biases, f, count, slope
-                )
-                sum_row(flat, o + high, pixels, tail, 0, left, weights, w, tail_offsets, biases, f, count, slope)
+            line += count

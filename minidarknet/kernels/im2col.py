@@ -21,24 +21,34 @@ from minidarknet.kernels.jit import kernel
 @kernel
 def im2col(
     columns: NDArray[np.float32],
-    image: NDArray[np.float32],
+    images: NDArray[np.float32],
     size: int,
     stride: int,
     padding: int,
     rows: int,
     row_length: int,
 ) -> None:
-    """Write the windows of image (channels, height, width) into columns (channels * size * size, rows * row_length).
+    """Write the windows of images (batch, channels, height, width) into columns (batch, channels * size * size,
+    rows * row_length).
 
     Cells outside the image, up to `padding` on each side, are 0.
     """
-    channels, height, width = image.shape
-    for line in prange(channels * size * size):
-        k = np.int64(line)  # a parallel index is unsigned, and unsigned with signed would make a float
+    batch, channels, height, width = images.shape
+    depth = channels * size * size
+    for line in prange(batch * depth):
+        number = np.int64(line)  # a parallel index is unsigned, and unsigned with signed would make a float
+        b, k = number // depth, number % depth
         c, ky, kx = k // (size * size), k // size % size, k % size
+        left = kx - padding
+        first = min(row_length, max(0, (stride - 1 - left) // stride))  # the first window whose cell kx is inside
+        last = max(first, min(row_length, (width - left + stride - 1) // stride))
         for y in range(rows):
             row = y * stride - padding + ky
-            for x in range(row_length):
-                column = x * stride - padding + kx
-                inside = 0 <= row < height and 0 <= column < width
-                columns[k, y * row_length + x] = image[c, row, column] if inside else np.float32(0)
+            place = columns[b, k, y * row_length : (y + 1) * row_length]
+            if row < 0 or row >= height:
+                place[:] = np.float32(0)
+                continue
+            place[:first] = np.float32(0)
+            place[last:] = np.float32(0)
+            for x in range(first, last):
+                place[x] = images[b, c, row, x * stride + left]

@@ -78,7 +78,32 @@ def load(builder: Any, address: Any, offset: int) -> Any:
     return builder.load(builder.bitcast(builder.gep(address, [INT64(offset)]), VECTOR.as_pointer()), align=4)
 
 
-def _broadcast(builder: Any, number: Any) -> Any:
+def put(builder: Any, value: Any, address: Any, offset: Any) -> None:
+    """Write a register to `offset` numbers behind an address, which need not be aligned."""
+    builder.store(value, builder.bitcast(builder.gep(address, [offset]), VECTOR.as_pointer()), align=4)
+
+
+def shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
+    """A register made of numbers of two others: lane i gets number lanes[i], those of b counting from LANES on."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, LANES), lanes))
+
+
+def lanes_below(builder: Any, first: Any, end: Any) -> Any:
+    """Which lanes i have 0 <= first + i < end: a mask for what is inside."""
+    numbers = ir.Constant(ir.VectorType(INT32, LANES), list(range(LANES)))
+    index = builder.add(broadcast(builder, builder.trunc(first, INT32)), numbers)
+    return builder.icmp_unsigned("<", index, broadcast(builder, builder.trunc(end, INT32)))  # -1 is large
+
+
+def load_masked(builder: Any, address: Any, mask: Any) -> Any:
+    """The register at an address; lanes outside the mask are 0, and their memory is not touched."""
+    kind = ir.FunctionType(VECTOR, [VECTOR.as_pointer(), INT32, mask.type, VECTOR])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
+    pointer = builder.bitcast(address, VECTOR.as_pointer())
+    return builder.call(function, [pointer, INT32(4), mask, ir.Constant(VECTOR, None)])
+
+
+def broadcast(builder: Any, number: Any) -> Any:
     """A register with the same number in every lane."""
     kind = ir.VectorType(number.type, LANES)
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, INT32(0))
@@ -109,7 +134,7 @@ def accumulate(typing: Any, tile: Any, weights: Any, w: Any, source: Any, s: Any
         first_pixel = address(context, builder, signature.args[3], source_, s_)
         filters = [load(builder, first_weight, v * LANES) for v in range(tile.count)]
         for p in range(tile.dtype.count):
-            pixel = _broadcast(builder, builder.load(builder.gep(first_pixel, [INT64(p)])))
+            pixel = broadcast(builder, builder.load(builder.gep(first_pixel, [INT64(p)])))
             for v in range(tile.count):
                 product = builder.fmul(filters[v], pixel, flags=CONTRACT)
                 total = builder.fadd(builder.extract_value(sums, [v, p]), product, flags=CONTRACT)
@@ -129,7 +154,7 @@ def finish(typing: Any, tile: Any, biases: Any, f: Any, slope: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, biases_, f_, slope_ = arguments
         first_bias = address(context, builder, signature.args[1], biases_, f_)
-        slopes, zero = _broadcast(builder, slope_), ir.Constant(VECTOR, None)
+        slopes, zero = broadcast(builder, slope_), ir.Constant(VECTOR, None)
         for v in range(tile.count):
             bias = load(builder, first_bias, v * LANES)
             for p in range(tile.dtype.count):
@@ -144,12 +169,11 @@ def finish(typing: Any, tile: Any, biases: Any, f: Any, slope: Any) -> Any:
 def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
     """LANES registers, turned such that row i becomes lane i: each round interleaves the first half with the second."""
     half = LANES // 2
-    kind = ir.VectorType(INT32, LANES)
-    low = ir.Constant(kind, [lane for i in range(half) for lane in (i, LANES + i)])
-    high = ir.Constant(kind, [lane for i in range(half, LANES) for lane in (i, LANES + i)])
+    low = [lane for i in range(half) for lane in (i, LANES + i)]
+    high = [lane for i in range(half, LANES) for lane in (i, LANES + i)]
     for _ in range(LANES.bit_length() - 1):
         pairs = list(zip(rows[:half], rows[half:], strict=True))
-        rows = [builder.shuffle_vector(a, b, lanes) for a, b in pairs for lanes in (low, high)]
+        rows = [shuffle(builder, a, b, lanes) for a, b in pairs for lanes in (low, high)]
     return rows
 
 
@@ -165,8 +189,7 @@ def store(typing: Any, tile: Any, output: Any, o: Any, plane: Any, filters: Any,
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, output_, o_, plane_, filters_, pixels_ = arguments
         first = address(context, builder, signature.args[1], output_, o_)
-        numbers = ir.Constant(ir.VectorType(INT32, LANES), list(range(LANES)))
-        mask = builder.icmp_signed("<", numbers, _broadcast(builder, builder.trunc(pixels_, INT32)))
+        mask = lanes_below(builder, INT64(0), pixels_)
         kind = ir.FunctionType(ir.VoidType(), [VECTOR, VECTOR.as_pointer(), INT32, mask.type])
         masked_store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
         for v in range(tile.count):

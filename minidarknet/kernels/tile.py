@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from minidarknet.kernels.jit import scalar
 from minidarknet.kernels.simd import LANES, PIXELS, accumulate, finish, store, zeros
 
-#: Pixels of the three tiles; a row is cut into wide ones, and what is left goes into the smallest that holds it.
-WIDE, HALF, NARROW = PIXELS, PIXELS // 2, PIXELS // 3
+#: Pixels of the three tiles: 14, 8 and 4 with 512-bit registers.
+WIDE, MIDDLE, NARROW = PIXELS, PIXELS // 2 + 1, PIXELS // 3
 #: Filters of a block.
 BLOCK = 2 * LANES
 #: How far behind the last pixel of a row a tile may read.
@@ -38,6 +38,16 @@ def sum_up(tile: Any, weights: Floats, w: int, source: Floats, s: int, offsets: 
     for k in range(len(offsets)):
         tile = accumulate(tile, weights, w + k * step, source, s + offsets[k])
     return tile
+
+
+@scalar
+def tile_width(left: int) -> int:
+    """Pixels of the next tile, of `left` that are left: wide ones, and for the rest what wastes least."""
+    if left <= NARROW:
+        return NARROW
+    if left <= MIDDLE or WIDE < left <= 2 * MIDDLE:
+        return MIDDLE
+    return WIDE
 
 
 @scalar
@@ -58,22 +68,27 @@ def sum_row(
 ) -> None:
     """Write a row of `pixels` pixels at output[o:], and those of the block's further filters each a plane further.
 
-    `filters` of the block's filters are written, with biases[f:] and the slope of their activation.
+    `filters` of the block's filters are written, with biases[f:] and the slope of their activation. The last tile may
+    read up to SLACK numbers behind the row.
     """
     x = 0
     while x < pixels:
-        left = pixels - x
+        width = tile_width(pixels - x)
+        left = min(width, pixels - x)
         if filters <= LANES:  # a block of one vector: the second would be empty
-            left = min(left, WIDE)
-            one = sum_up(zeros(1, WIDE), weights, w, source, s + x, offsets, BLOCK)
-            store(finish(one, biases, f, slope), output, o + x, plane, filters, left)
-        elif left > HALF:
-            left = min(left, WIDE)
+            if width == WIDE:
+                one = sum_up(zeros(1, WIDE), weights, w, source, s + x, offsets, BLOCK)
+                store(finish(one, biases, f, slope), output, o + x, plane, filters, left)
+            else:
+                left = min(MIDDLE, pixels - x)
+                few = sum_up(zeros(1, MIDDLE), weights, w, source, s + x, offsets, BLOCK)
+                store(finish(few, biases, f, slope), output, o + x, plane, filters, left)
+        elif width == WIDE:
             wide = sum_up(zeros(2, WIDE), weights, w, source, s + x, offsets, BLOCK)
             store(finish(wide, biases, f, slope), output, o + x, plane, filters, left)
-        elif left > NARROW:
-            half = sum_up(zeros(2, HALF), weights, w, source, s + x, offsets, BLOCK)
-            store(finish(half, biases, f, slope), output, o + x, plane, filters, left)
+        elif width == MIDDLE:
+            middle = sum_up(zeros(2, MIDDLE), weights, w, source, s + x, offsets, BLOCK)
+            store(finish(middle, biases, f, slope), output, o + x, plane, filters, left)
         else:
             narrow = sum_up(zeros(2, NARROW), weights, w, source, s + x, offsets, BLOCK)
             store(finish(narrow, biases, f, slope), output, o + x, plane, filters, left)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,24 @@ class Parameter:
         return self.array
 
 
+class Place(NamedTuple):
+    """Where a layer writes its outputs: usually its own buffer, sometimes another's (see `fusion.py`).
+
+    Attributes
+    ----------
+    output
+        (batch, numbers).
+    start
+        The first number of each image that is meant.
+    pooled
+        Whether to write only the largest of each 2x2 outputs.
+    """
+
+    output: Array
+    start: int = 0
+    pooled: bool = False
+
+
 @dataclass
 class Run:
     """What a forward pass gives to every layer.
@@ -129,11 +147,14 @@ class Run:
         What the outputs should be, (batch, outputs), or None where no loss is asked for.
     folded
         Whether only the layers' outputs matter: then batch norm may be folded into the weights, once and for all.
+    place
+        Where a folded layer writes, if not into its own buffer.
     """
 
     workspace: Array
     truth: Array | None = None
     folded: bool = False
+    place: Place | None = None
 
 
 class Layer(ABC):
@@ -245,9 +266,14 @@ class Layer(ABC):
 
     # -- memory --------------------------------------------------------------------------------------------------
 
-    def allocate(self, batch: int) -> None:
-        """Take memory for the outputs of `batch` images. Smaller batches use the front of it."""
-        self.output = np.empty((batch, *self.out_shape.array_shape), np.float32)
+    def allocate(self, batch: int, memory: Array | None = None) -> None:
+        """Take memory for the outputs of `batch` images, from the front of `memory`, (numbers,), where it is given.
+
+        Smaller batches use the front of it.
+        """
+        size = batch * self.out_shape.size
+        buffer = np.empty(size, np.float32) if memory is None else memory[:size]
+        self.output = buffer.reshape(batch, *self.out_shape.array_shape)
 
     def output_bytes(self, batch: int) -> int:
         """What `allocate` takes, in bytes."""

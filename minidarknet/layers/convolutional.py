@@ -25,12 +25,12 @@ import numba
 import numpy as np
 
 from minidarknet.cfg import Section
-from minidarknet.kernels.activations import ACTIVATIONS, activate
+from minidarknet.kernels.activations import ACTIVATIONS, HUNDREDTH, ONE, TENTH, activate
 from minidarknet.kernels.im2col import im2col
 from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
-from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Run
-from minidarknet.layers.convolver import Convolver
+from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Place, Run
+from minidarknet.layers.convolver import Convolver, choose
 from minidarknet.layers.finish import declare_batch_norm, finish
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
@@ -52,8 +52,8 @@ class ConvolutionalOptions(LayerOptions):
     dot: float = option(0.0, "dot-product penalty (Darknet: on a GPU only)")
 
 
-#: Activations of the form x > 0 ? x : slope * x, which the kernels apply by themselves.
-SLOPES = {"linear": 1.0, "relu": 0.0, "leaky": 0.1, "relie": 0.01}
+#: The slope of each activation of the form x > 0 ? x : slope * x.
+SLOPES = {"linear": ONE, "relu": np.float32(0), "leaky": TENTH, "relie": HUNDREDTH}
 
 
 class Convolutional(Layer):
@@ -70,6 +70,17 @@ class Convolutional(Layer):
     def padding(self) -> int:
         return self.options.size // 2 if self.options.pad else self.options.padding
 
+    @property
+    def slope(self) -> np.float32 | None:
+        """The activation as a slope, where it is x > 0 ? x : slope * x, which the kernels apply by themselves."""
+        return SLOPES.get(self.options.activation)
+
+    @property
+    def can_pool(self) -> bool:
+        """Whether it can write the largest of each 2x2 outputs instead of all."""
+        even = self.out_shape.height % 2 == self.out_shape.width % 2 == 0
+        return self.convolver.pools and even and self.slope is not None and not numba.config.DISABLE_JIT
+
     def infer(self, *in_shapes: Shape) -> Shape:
         (shape,) = in_shapes
         self.need_image(shape)
@@ -84,16 +95,13 @@ class Convolutional(Layer):
         self.weights = self.declare("weights", (o.filters, part, o.size, o.size), Initial(normal=spread))
         height = window_positions(shape.height, o.size, o.stride, 2 * self.padding)
         width = window_positions(shape.width, o.size, o.stride, 2 * self.padding)
-        return Shape(o.filters, height, width)
+        target = Shape(o.filters, height, width)
+        self.convolver = choose(shape, target, o.size, o.stride, self.padding, o.groups)
+        return target
 
     def refusal(self) -> str:
         kind = "xnor" if self.options.xnor else "binary" if self.options.binary else ""
         return f"{kind}=1 asks for arithmetic with weights of two values, which is not supported" if kind else ""
-
-    @property
-    def convolver(self) -> Convolver:
-        o = self.options
-        return Convolver(self.in_shape, self.out_shape, o.size, o.stride, self.padding, o.groups)
 
     def workspace_size(self) -> int:
         return plain_workspace(self.convolver) if numba.config.DISABLE_JIT else self.convolver.workspace_size()
@@ -104,15 +112,14 @@ class Convolutional(Layer):
         if numba.config.DISABLE_JIT:
             convolve_plain(output, x, self.weights.value, self.convolver, run.workspace)
         elif run.folded:
-            weights, biases = self._packed(True)
-            slope = SLOPES.get(self.options.activation)
-            self.convolver(output, x, weights, biases, 1 if slope is None else slope, run.workspace)
+            slope = self.slope
+            place = run.place or Place(output.reshape(len(x), -1))
+            self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run.workspace)
             if slope is None:
                 activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
             return output
         else:
-            weights, biases = self._packed(False)
-            self.convolver(output, x, weights, biases, 1, run.workspace)
+            self.convolver.run(Place(output.reshape(len(x), -1)), x, *self._packed(False), ONE, run.workspace)
         finish(output, self.biases, self.batch_norm, self.options.activation)
         return output
 
@@ -157,10 +164,10 @@ def convolve_plain(output: Array, x: Array, weights: Array, geometry: Convolver,
     rows, k, n = filters // g.groups, g.part * g.size**2, height * width
     images = x.reshape(len(x), g.groups, g.part, *x.shape[2:])
     products = output.reshape(len(x), g.groups, rows, n)
-    columns = workspace[: k * n].reshape(k, n)
+    columns = workspace[: k * n].reshape(1, k, n)
     for b, group in np.ndindex(len(x), g.groups):
-        im2col(columns, images[b, group], g.size, g.stride, g.padding, height, width)
-        product(products[b, group], weights.reshape(g.groups, rows, k)[group], columns, rows, n, k)
+        im2col(columns, images[b : b + 1, group], g.size, g.stride, g.padding, height, width)
+        product(products[b, group], weights.reshape(g.groups, rows, k)[group], columns[0], rows, n, k)
 
 
 def plain_workspace(geometry: Convolver) -> int:

@@ -1,148 +1,249 @@
 """How a convolutional layer is computed: which kernel, its weights as that kernel reads them, its scratch.
 
     points      1x1, stride 1, no padding: the image is read as it is
-    winograd    3x3, stride 1, no groups, wide enough: fewer multiplications
+    winograd    3x3, stride 1, no groups: fewer multiplications
+    columns     other small images: each window is laid out as a column, and columns are points
     direct      everything else
 
-All three are the tile of `kernels/tile.py`. Nothing here is arithmetic; the layer itself is in `convolutional.py`.
+All four are the tile of `kernels/tile.py`. Nothing here is arithmetic; the layer itself is in `convolutional.py`.
+A method never depends on the batch or the number of threads, so neither do the bits of its result.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import ClassVar
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from minidarknet.kernels import direct, winograd
+from minidarknet.kernels.direct import convolve, convolve_points
+from minidarknet.kernels.im2col import im2col
 from minidarknet.kernels.simd import LANES
-from minidarknet.kernels.tile import SLACK, WIDE, pack, pad_biases
-from minidarknet.layers.base import Array
+from minidarknet.kernels.tile import BLOCK, SLACK, WIDE, pack, pad_biases
+from minidarknet.kernels.winograd import pack_winograd, scratch_size, winograd
+from minidarknet.layers.base import Array, Place
 from minidarknet.shapes import Shape
 
-#: Winograd pays where a patch's frequencies serve many filters and the filters, which grow by 16/9, many patches.
-WINOGRAD_PIXELS, WINOGRAD_CHANNELS = 100, 8
+#: Winograd's filters are 16/9 as large: with fewer pixels than this, reading them takes longer than the direct sum.
+WINOGRAD_PIXELS = 36
+#: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
+COLUMNS_PIXELS = 400
+#: Numbers that a thread's scratch should not exceed, so that it stays in the second-level cache (of 1 MiB, say).
+CACHED = 180_000
 
 
-@dataclass(frozen=True)
-class Convolver:
-    """The geometry of one convolution, and the choice of its kernel."""
+class Convolver(ABC):
+    """The geometry of one convolution. Subclasses are the methods.
 
-    source: Shape
-    target: Shape
-    size: int
-    stride: int
-    padding: int
-    groups: int
+    Parameters
+    ----------
+    source, target
+        One image before and after.
+    size, stride, padding, groups
+        As in the cfg; padding is per side.
+    """
 
-    @property
-    def method(self) -> str:
-        if (self.stride, self.groups) == (1, 1):
-            if (self.size, self.padding) == (1, 0):
-                return "points"
-            large = self.target.height * self.target.width >= WINOGRAD_PIXELS
-            if self.size == 3 and large and self.source.channels >= WINOGRAD_CHANNELS and self.target.channels > LANES:
-                return "winograd"
-        return "direct"
+    method: ClassVar[str]
+    #: Whether it can write the largest of each 2x2 outputs instead of all four.
+    pools: ClassVar[bool] = False
 
-    @property
-    def part(self) -> int:
-        """Channels that a filter sees."""
-        return self.source.channels // self.groups
+    def __init__(self, source: Shape, target: Shape, size: int, stride: int, padding: int, groups: int) -> None:
+        self.source, self.target = source, target
+        self.size, self.stride, self.padding, self.groups = size, stride, padding, groups
+        self.filters = target.channels // groups  # of a group
+        self.part = source.channels // groups  # channels that a filter sees
+        self.depth = self.part * size * size  # numbers that a filter sums up
+        self.pixels = target.height * target.width
 
-    @property
-    def row_length(self) -> int:
-        """Numbers in a row of the bordered planes: a multiple of the step that it is sorted by."""
-        width = self.source.width + 2 * self.padding
-        if self.method == "winograd":
-            return 2 * (-(-width // 2) + 1)
-        return -(-width // self.stride) * self.stride
-
-    def shares(self, batch: int, threads: int) -> int:
-        """Into how many parts an image is cut, such that all threads have the same work."""
-        return 1 if batch % threads == 0 else threads
-
-    def by_filters(self) -> bool:
-        """Whether threads share the filters of an image and not its rows, because the weights are the larger part."""
-        weights = self.part * self.size**2 * self.target.channels
-        return self.target.height < 8 or weights > 4 * self.source.size
-
-    def border_height(self, shares: int) -> int:
-        """Rows of the bordered planes that one share needs."""
-        if self.method == "winograd":
-            return 2 * -(-((self.target.height + 1) // 2) // shares) + 2
-        rows = self.target.height if self.by_filters() else -(-self.target.height // shares)
-        return (rows - 1) * self.stride + self.size
-
-    def scratch(self, shares: int) -> int:
-        """Numbers of scratch for each thread."""
-        if self.method == "points":
-            return self.part * WIDE + SLACK
-        height = self.border_height(shares)
-        if self.method == "winograd":
-            return winograd.scratch_size(self.part, height, self.row_length)
-        return self.part * height * self.row_length + SLACK
-
+    @abstractmethod
     def workspace_size(self) -> int:
-        """Numbers of scratch for all threads, whatever the batch."""
-        return numba.config.NUMBA_NUM_THREADS * self.scratch(1)
+        """Numbers of workspace that `run` uses, whatever the batch."""
 
-    def offsets(self, height: int) -> NDArray[np.int64]:
-        """Where the number for each k stands, seen from a pixel (see `kernels/tile.py`)."""
-        if self.method == "points":
-            return np.arange(self.part) * (self.source.height * self.source.width)
-        if self.method == "winograd":
-            return np.arange(self.part) * winograd.PITCH
-        phase = self.row_length // self.stride
-        c, ky, kx = np.indices((self.part, self.size, self.size)).reshape(3, -1)
-        return np.asarray((c * height + ky) * self.row_length + kx % self.stride * phase + kx // self.stride)
+    @abstractmethod
+    def run(
+        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
+    ) -> None:
+        """Convolve x (batch, channels, height, width) into a place.
+
+        weights and biases come from `pack` and `pad`; slope is that of the activation.
+        """
 
     def pack(self, weights: NDArray[np.floating]) -> Array:
         """Weights (filters, channels / groups, size, size) as (groups, numbers), in the order that the kernel reads."""
-        if self.method == "winograd":
-            return winograd.pack_winograd(weights)[None]
-        depth = self.part * self.size**2
-        parts = weights.astype(np.float32).reshape(self.groups, -1, depth)
+        parts = weights.astype(np.float32).reshape(self.groups, -1, self.depth)
         return np.stack([pack(part) for part in parts])
 
     def pad(self, biases: NDArray[np.floating]) -> Array:
         """Biases (filters,) as (groups, filters / groups + BLOCK)."""
         return np.stack([pad_biases(part) for part in biases.astype(np.float32).reshape(self.groups, -1)])
 
-    def __call__(self, output: Array, x: Array, weights: Array, biases: Array, slope: float, workspace: Array) -> None:
-        """Convolve x into output, both (batch, channels, height, width), with packed weights and padded biases."""
+    def by_filters(self, batch: int, threads: int, run: int) -> bool:
+        """Whether threads share the filters and not the pixels: where runs of so many pixels are too few to share."""
+        runs, blocks = batch * -(-self.pixels // run), -(-self.filters // BLOCK)
+        return blocks >= 2 * threads and runs < 8 * threads and self.depth * self.filters > self.source.size
+
+
+class Points(Convolver):
+    method = "points"
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        return np.arange(self.depth) * self.pixels
+
+    def workspace_size(self) -> int:
+        return 0
+
+    def run(
+        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
+    ) -> None:
         batch, threads = len(x), numba.get_num_threads()
-        shares = self.shares(batch, threads)
-        height = 0 if self.method == "points" else self.border_height(shares)
-        size = self.scratch(shares)
-        scratch = workspace[: threads * size].reshape(threads, size)
-        offsets, tilt = self.offsets(height), np.float32(slope)
-        filters, rows, columns = self.target.array_shape
-        if self.method == "points":
-            flat = output.reshape(batch, filters, rows * columns)
-            pixels = x.reshape(batch, self.part, rows * columns)
-            direct.convolve_points(flat, pixels, weights[0], biases[0], offsets, tilt, scratch, shares)
-        elif self.method == "winograd":
-            winograd.winograd(
-                output, x, weights[0], biases[0], offsets, tilt, scratch, self.padding, height, self.row_length, shares
-            )
-        else:
-            grouped = output.reshape(batch, self.groups, filters // self.groups, rows, columns)
-            images = x.reshape(batch, self.groups, self.part, self.source.height, self.source.width)
-            direct.convolve(
-                grouped,
-                images,
-                weights,
-                biases,
-                offsets,
-                tilt,
-                scratch,
-                self.size,
-                self.stride,
-                self.padding,
-                height,
-                self.row_length,
-                shares,
-                self.by_filters(),
-            )
+        images, by_filters = x.reshape(batch, -1), self.by_filters(batch, threads, WIDE)
+        convolve_points(
+            place.output,
+            place.start,
+            images,
+            weights[0],
+            biases[0],
+            self.offsets,
+            slope,
+            threads,
+            self.filters,
+            self.pixels,
+            by_filters,
+        )
+
+
+class Columns(Points):
+    method = "columns"
+
+    @property
+    def images(self) -> int:
+        """How many images are laid out at a time: few enough for a few MiB."""
+        return max(1, 1_000_000 // (self.depth * self.pixels))
+
+    def workspace_size(self) -> int:
+        return self.images * self.depth * self.pixels + SLACK
+
+    def run(
+        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
+    ) -> None:
+        for first in range(0, len(x), self.images):
+            images = x[first : first + self.images]
+            columns = workspace[: len(images) * self.depth * self.pixels].reshape(len(images), self.depth, self.pixels)
+            im2col(columns, images, self.size, self.stride, self.padding, self.target.height, self.target.width)
+            part = place._replace(output=place.output[first : first + self.images])
+            super().run(part, columns, weights, biases, slope, workspace)
+
+
+class Winograd(Convolver):
+    method = "winograd"
+    pools = True
+
+    @cached_property
+    def chunk(self) -> int:
+        """Patches that are turned at a time: more than a run where the filters do not fit into the cache."""
+        runs = CACHED // (16 * self.part + 16 * BLOCK) // WIDE if 16 * self.part * self.filters > CACHED else 1
+        return max(1, runs) * WIDE
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        return np.arange(self.part) * (self.chunk + LANES)
+
+    def workspace_size(self) -> int:
+        return int(numba.config.NUMBA_NUM_THREADS) * scratch_size(self.part, self.chunk)
+
+    def pack(self, weights: NDArray[np.floating]) -> Array:
+        return pack_winograd(weights)[None]
+
+    def run(
+        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
+    ) -> None:
+        batch, threads = len(x), numba.get_num_threads()
+        size = scratch_size(self.part, self.chunk)
+        winograd(
+            place.output,
+            place.start,
+            x,
+            weights[0],
+            biases[0],
+            self.offsets,
+            slope,
+            workspace[: threads * size].reshape(threads, size),
+            self.filters,
+            self.target.height,
+            self.target.width,
+            self.padding,
+            self.chunk,
+            self.by_filters(batch, threads, 4 * WIDE),
+            place.pooled,
+        )
+
+
+class Direct(Convolver):
+    method = "direct"
+
+    @cached_property
+    def row_length(self) -> int:
+        """Numbers in a row of the bordered planes: a multiple of the stride, by which it is sorted."""
+        return -(-(self.source.width + 2 * self.padding) // self.stride) * self.stride
+
+    @cached_property
+    def border_height(self) -> int:
+        """Rows of the bordered planes: enough for a band of output rows that fits into the cache."""
+        fitting = (CACHED // (self.part * self.row_length) - self.size) // self.stride + 1
+        return (max(1, min(self.target.height, fitting)) - 1) * self.stride + self.size
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        phase = self.row_length // self.stride
+        c, ky, kx = np.indices((self.part, self.size, self.size)).reshape(3, -1)
+        rows = (c * self.border_height + ky) * self.row_length
+        return np.asarray(rows + kx % self.stride * phase + kx // self.stride)
+
+    @property
+    def scratch(self) -> int:
+        """Numbers of scratch for each thread."""
+        return self.part * self.border_height * self.row_length + SLACK
+
+    def workspace_size(self) -> int:
+        return int(numba.config.NUMBA_NUM_THREADS) * self.scratch
+
+    def run(
+        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
+    ) -> None:
+        threads = numba.get_num_threads()
+        convolve(
+            place.output,
+            place.start,
+            x.reshape(len(x), self.groups, self.part, self.source.height, self.source.width),
+            weights,
+            biases,
+            self.offsets,
+            slope,
+            workspace[: threads * self.scratch].reshape(threads, self.scratch),
+            self.filters,
+            self.target.height,
+            self.target.width,
+            self.size,
+            self.stride,
+            self.padding,
+            self.border_height,
+            self.row_length,
+        )
+
+
+def choose(source: Shape, target: Shape, size: int, stride: int, padding: int, groups: int) -> Convolver:
+    """The convolver for a geometry."""
+    pixels = target.height * target.width
+    method: type[Convolver] = Direct
+    if groups == 1:
+        if (size, stride, padding) == (1, 1, 0) and pixels >= WIDE:
+            method = Points
+        elif (size, stride) == (3, 1) and pixels >= WINOGRAD_PIXELS:
+            method = Winograd
+        elif pixels <= COLUMNS_PIXELS:
+            method = Columns
+    return method(source, target, size, stride, padding, groups)

@@ -30,7 +30,7 @@ class Dropout(Layer):
     def infer(self, *in_shapes: Shape) -> Shape:
         return in_shapes[0]
 
-    def allocate(self, batch: int) -> None:
+    def allocate(self, batch: int, memory: Array | None = None) -> None:
         self.output = np.empty((0, *self.out_shape.array_shape), np.float32)  # it passes its input on
 
     def output_bytes(self, batch: int) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.jit import kernel
+from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.layers.base import Array, Layer, LayerOptions, Run
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
@@ -33,27 +33,51 @@ class MaxpoolOptions(LayerOptions):
     padding: int = option(-1, "cells outside, both ends together; -1 is size - 1", minimum=-1, maximum=MAXIMUM_ELEMENTS)
 
 
+@scalar
+def widen(line: Array, row: Array) -> None:
+    """Raise each number of a line to that of a row where that is larger."""
+    for x in range(len(line)):
+        line[x] = row[x] if row[x] > line[x] else line[x]
+
+
+@scalar
+def narrow(target: Array, line: Array, size: int, stride: int) -> None:
+    """Write the largest number of each window of a line."""
+    columns = len(target)
+    # Written out for a stride of 2, because a loop with a known one becomes vector instructions.
+    if stride == 2:
+        for x in range(columns):
+            target[x] = line[2 * x]
+        for kx in range(1, size):
+            for x in range(columns):
+                target[x] = max(target[x], line[2 * x + kx])
+        return
+    for x in range(columns):
+        target[x] = line[stride * x]
+    for kx in range(1, size):
+        for x in range(columns):
+            target[x] = max(target[x], line[stride * x + kx])
+
+
 @kernel
 def maxpool(output: Array, source: Array, size: int, stride: int, offset: int) -> None:
     """Write the largest number of each window of source (planes, height, width) into output (planes, rows, columns).
 
-    The first window begins `offset` cells before the first row and column.
+    The first window begins `offset` cells before the first row and column. First the rows of a window are made one
+    line, the largest of each column, with cells outside at both ends; then its windows are searched.
     """
     planes, height, width = source.shape
     _, rows, columns = output.shape
+    length = max((columns - 1) * stride + size, offset + width)
     for plane in prange(planes):
+        line = np.full(length, LOWEST, np.float32)
+        inner = line[offset : offset + width]
         for y in range(rows):
-            row = output[plane, y]
-            row[:] = LOWEST
             top = y * stride - offset
-            # One cell of the window at a time, along the whole row: such a loop becomes vector instructions.
+            inner[:] = LOWEST
             for ky in range(max(top, 0), min(top + size, height)):
-                for kx in range(size):
-                    left = kx - offset
-                    first = max(0, (stride - 1 - left) // stride)  # the first window whose cell kx is inside
-                    last = min(columns, (width - left + stride - 1) // stride)
-                    for x in range(first, last):
-                        row[x] = max(row[x], source[plane, ky, x * stride + left])
+                widen(inner, source[plane, ky])
+            narrow(output[plane, y], line, size, stride)
 
 
 class Maxpool(Layer):
@@ -69,6 +93,11 @@ class Maxpool(Layer):
     @property
     def padding(self) -> int:
         return self.size - 1 if self.options.padding < 0 else int(self.options.padding)
+
+    @property
+    def is_halving(self) -> bool:
+        """Whether its windows are the 2x2 squares of a plane with even sides."""
+        return self.size == self.options.stride == 2 and self.padding <= 1
 
     def infer(self, *in_shapes: Shape) -> Shape:
         (shape,) = in_shapes

@@ -40,7 +40,15 @@ class Route(Layer):
             return Shape(sum(s.channels for s in in_shapes), first.height, first.width)
         return Shape.flat(sum(s.size for s in in_shapes))
 
+    def allocate(self, batch: int, memory: Array | None = None) -> None:
+        super().allocate(0 if len(self.reads) == 1 else batch, memory)
+
+    def output_bytes(self, batch: int) -> int:
+        return 0 if len(self.reads) == 1 else super().output_bytes(batch)
+
     def forward(self, *inputs: Array, run: Run) -> Array:
+        if len(inputs) == 1:
+            return inputs[0]  # passed on as it is
         output = self.output[: len(inputs[0])]
         flat = output.reshape(len(output), self.out_shape.size)
         start = 0
