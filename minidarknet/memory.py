@@ -33,3 +33,8 @@ def memory_limit() -> int:
 def mebibytes(size: int) -> str:
     """A size in bytes as people read it: `27.9 MiB`, `15.9 GiB`."""
     return f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
+
+
+def aligned(size: int) -> int:
+    """A number of float32 that fills whole cache lines of 64 bytes, 16 numbers each."""
+    return -(-size // 16) * 16

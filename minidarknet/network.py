@@ -24,25 +24,18 @@ from minidarknet.fusion import plan
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Array, Layer, Parameter, Place, Run
 from minidarknet.layers.cost import Cost
-from minidarknet.memory import mebibytes, memory_limit
+from minidarknet.memory import aligned, mebibytes, memory_limit
 from minidarknet.net_options import NetOptions, input_shape
 from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape
 
 N = TypeVar("N", bound="Network")
 
-LINE = 16  # numbers in a cache line
-
-
-def aligned(size: int) -> int:
-    """A number of float32 that fills whole cache lines."""
-    return -(-size // LINE) * LINE
-
 
 def empty_aligned(size: int) -> Array:
     """An array of float32 that begins on a cache line."""
-    memory = np.empty(size + LINE, np.float32)
-    skip = -(memory.ctypes.data // 4) % LINE
+    memory = np.empty(size + aligned(1), np.float32)
+    skip = -(memory.ctypes.data // 4) % aligned(1)
     return memory[skip : skip + size]
 
 

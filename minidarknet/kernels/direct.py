@@ -15,7 +15,8 @@ from numba import prange
 
 from minidarknet.kernels.border import copy_rows
 from minidarknet.kernels.jit import kernel
-from minidarknet.kernels.tile import BLOCK, WIDE, Floats, Offsets, sum_row
+from minidarknet.kernels.simd import BLOCK
+from minidarknet.kernels.tile import WIDE, Floats, Offsets, sum_row
 
 
 @kernel

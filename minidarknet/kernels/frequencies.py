@@ -19,6 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from minidarknet.kernels.simd import (
+    BLOCK,
     INT64,
     LANES,
     VECTOR,
@@ -31,7 +32,7 @@ from minidarknet.kernels.simd import (
     shuffle,
     tile_type,
 )
-from minidarknet.kernels.tile import BLOCK, WIDE
+from minidarknet.kernels.tile import WIDE
 
 B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 A = ((1, 1, 1, 0), (0, 1, -1, -1))
@@ -96,21 +97,6 @@ def to_frequencies(
     integer = types.int64
     places = (integer, integer, images, integer, integer, integer, integer, integer)
     return types.none(frequencies, *places), generate
-
-
-@intrinsic
-def keep(typing: Any, tile: Any, sums: Any, m: Any) -> Any:
-    """Write a tile to sums[m:] as it is: for each pixel BLOCK filters."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile_, sums_, m_ = arguments
-        first = address(context, builder, signature.args[1], sums_, m_)
-        for p in range(tile.dtype.count):
-            for v in range(tile.count):
-                put(builder, builder.extract_value(tile_, [v, p]), first, INT64(p * BLOCK + v * LANES))
-        return context.get_dummy_value()
-
-    return types.none(tile, sums, types.int64), generate
 
 
 def _square(builder: Any, first: Any, step: Any, rows: list[int]) -> list[list[Any]]:

@@ -41,6 +41,9 @@ LANES = _lanes()
 #: fit the processor's registers, of which there are 32 with 512 bits and 16 otherwise.
 PIXELS = {16: 14, 8: 6, 4: 4}[LANES]
 
+#: Filters of a block: two registers.
+BLOCK = 2 * LANES
+
 FLOAT, INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 #: Lets a * b + c become one instruction; see docs/decisions/0003.
@@ -95,12 +98,19 @@ def lanes_below(builder: Any, first: Any, end: Any) -> Any:
     return builder.icmp_unsigned("<", index, broadcast(builder, builder.trunc(end, INT32)))  # -1 is large
 
 
-def load_masked(builder: Any, address: Any, mask: Any) -> Any:
-    """The register at an address; lanes outside the mask are 0, and their memory is not touched."""
+def load_masked(builder: Any, address: Any, mask: Any, other: float = 0) -> Any:
+    """The register at an address; lanes outside the mask get another number, and their memory is not touched."""
     kind = ir.FunctionType(VECTOR, [VECTOR.as_pointer(), INT32, mask.type, VECTOR])
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
     pointer = builder.bitcast(address, VECTOR.as_pointer())
-    return builder.call(function, [pointer, INT32(4), mask, ir.Constant(VECTOR, None)])
+    return builder.call(function, [pointer, INT32(4), mask, ir.Constant(VECTOR, [other] * LANES)])
+
+
+def store_masked(builder: Any, value: Any, address: Any, mask: Any) -> None:
+    """Write the lanes of a register that are inside the mask to an address."""
+    kind = ir.FunctionType(ir.VoidType(), [VECTOR, VECTOR.as_pointer(), INT32, mask.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
+    builder.call(function, [value, builder.bitcast(address, VECTOR.as_pointer()), INT32(4), mask])
 
 
 def broadcast(builder: Any, number: Any) -> Any:
@@ -142,6 +152,50 @@ def accumulate(typing: Any, tile: Any, weights: Any, w: Any, source: Any, s: Any
         return sums
 
     return tile(tile, weights, types.int64, source, types.int64), generate
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index], which will be read soon; an index outside does no harm."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = address(context, builder, signature.args[0], *arguments)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, INT32(0), INT32(3), INT32(1)])  # to read, keep, data
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64), generate
+
+
+@intrinsic
+def keep(typing: Any, tile: Any, sums: Any, m: Any) -> Any:
+    """Write a tile to sums[m:] as it is: for each pixel a block of filters."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile_, sums_, m_ = arguments
+        first = address(context, builder, signature.args[1], sums_, m_)
+        for p in range(tile.dtype.count):
+            for v in range(tile.count):
+                put(builder, builder.extract_value(tile_, [v, p]), first, INT64(p * BLOCK + v * LANES))
+        return context.get_dummy_value()
+
+    return types.none(tile, sums, types.int64), generate
+
+
+@intrinsic(prefer_literal=True)
+def recall(typing: Any, sums: Any, m: Any, vectors: Any, pixels: Any) -> Any:
+    """The tile that `keep` wrote to sums[m:]."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first = address(context, builder, signature.args[0], arguments[0], arguments[1])
+        tile = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
+        for p in range(pixels.literal_value):
+            for v in range(vectors.literal_value):
+                tile = builder.insert_value(tile, load(builder, first, p * BLOCK + v * LANES), [v, p])
+        return tile
+
+    return tile_type(vectors.literal_value, pixels.literal_value)(sums, types.int64, vectors, pixels), generate
 
 
 @intrinsic
@@ -190,8 +244,6 @@ def store(typing: Any, tile: Any, output: Any, o: Any, plane: Any, filters: Any,
         sums, output_, o_, plane_, filters_, pixels_ = arguments
         first = address(context, builder, signature.args[1], output_, o_)
         mask = lanes_below(builder, INT64(0), pixels_)
-        kind = ir.FunctionType(ir.VoidType(), [VECTOR, VECTOR.as_pointer(), INT32, mask.type])
-        masked_store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
         for v in range(tile.count):
             rows = [builder.extract_value(sums, [v, p]) for p in range(min(tile.dtype.count, LANES))]
             rows += [ir.Constant(VECTOR, ir.Undefined)] * (LANES - len(rows))
@@ -199,7 +251,7 @@ def store(typing: Any, tile: Any, output: Any, o: Any, plane: Any, filters: Any,
                 number = INT64(v * LANES + i)
                 with builder.if_then(builder.icmp_signed("<", number, filters_)):
                     row_address = builder.gep(first, [builder.mul(plane_, number)])
-                    builder.call(masked_store, [row, builder.bitcast(row_address, VECTOR.as_pointer()), INT32(4), mask])
+                    store_masked(builder, row, row_address, mask)
         return context.get_dummy_value()
 
     return types.none(tile, output, types.int64, types.int64, types.int64, types.int64), generate

@@ -27,17 +27,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.frequencies import (
-    PIECE,
-    G,
-    from_frequencies,
-    keep,
-    largest_of_squares,
-    to_frequencies,
-)
+from minidarknet.kernels.frequencies import PIECE, G, from_frequencies, largest_of_squares, to_frequencies
 from minidarknet.kernels.jit import kernel, scalar
-from minidarknet.kernels.simd import LANES, finish, store, zeros
-from minidarknet.kernels.tile import BLOCK, MIDDLE, NARROW, WIDE, Floats, Offsets, pack, sum_up, tile_width
+from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
+from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, pack, sum_up, tile_width
 
 
 @scalar

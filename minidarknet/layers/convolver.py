@@ -19,14 +19,18 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from minidarknet.kernels.columns import convolve_columns, kept_size
 from minidarknet.kernels.direct import convolve, convolve_points
 from minidarknet.kernels.im2col import im2col
-from minidarknet.kernels.simd import LANES
-from minidarknet.kernels.tile import BLOCK, SLACK, WIDE, pack, pad_biases
+from minidarknet.kernels.simd import BLOCK, LANES
+from minidarknet.kernels.tile import SLACK, WIDE, pack, pad_biases
 from minidarknet.kernels.winograd import pack_winograd, scratch_size, winograd
 from minidarknet.layers.base import Array, Place
+from minidarknet.memory import aligned
 from minidarknet.shapes import Shape
 
+#: Fewer single pixels than this are laid out as columns too, because the weights are the larger part.
+POINTS_PIXELS = 2 * WIDE
 #: Winograd's filters are 16/9 as large: with fewer pixels than this, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 36
 #: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
@@ -116,26 +120,48 @@ class Points(Convolver):
         )
 
 
-class Columns(Points):
+class Columns(Convolver):
     method = "columns"
 
-    @property
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        return np.arange(self.depth) * self.pixels
+
+    @cached_property
     def images(self) -> int:
         """How many images are laid out at a time: few enough for a few MiB."""
         return max(1, 1_000_000 // (self.depth * self.pixels))
 
+    @cached_property
+    def columns_size(self) -> int:
+        return aligned(self.images * self.depth * self.pixels + SLACK)
+
     def workspace_size(self) -> int:
-        return self.images * self.depth * self.pixels + SLACK
+        return self.columns_size + int(numba.config.NUMBA_NUM_THREADS) * self.images * kept_size(self.pixels)
 
     def run(
         self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
     ) -> None:
+        threads, target = numba.get_num_threads(), self.target
         for first in range(0, len(x), self.images):
             images = x[first : first + self.images]
-            columns = workspace[: len(images) * self.depth * self.pixels].reshape(len(images), self.depth, self.pixels)
-            im2col(columns, images, self.size, self.stride, self.padding, self.target.height, self.target.width)
-            part = place._replace(output=place.output[first : first + self.images])
-            super().run(part, columns, weights, biases, slope, workspace)
+            batch = len(images)
+            columns = workspace[: batch * self.depth * self.pixels].reshape(batch, -1)
+            scratch = workspace[self.columns_size :][: threads * batch * kept_size(self.pixels)].reshape(threads, -1)
+            shaped = columns.reshape(batch, self.depth, self.pixels)
+            im2col(shaped, images, self.size, self.stride, self.padding, target.height, target.width)
+            convolve_columns(
+                place.output[first : first + batch],
+                place.start,
+                columns,
+                weights[0],
+                biases[0],
+                self.offsets,
+                slope,
+                scratch,
+                self.filters,
+                self.pixels,
+            )
 
 
 class Winograd(Convolver):
@@ -240,7 +266,7 @@ def choose(source: Shape, target: Shape, size: int, stride: int, padding: int, g
     pixels = target.height * target.width
     method: type[Convolver] = Direct
     if groups == 1:
-        if (size, stride, padding) == (1, 1, 0) and pixels >= WIDE:
+        if (size, stride, padding) == (1, 1, 0) and pixels >= POINTS_PIXELS:
             method = Points
         elif (size, stride) == (3, 1) and pixels >= WINOGRAD_PIXELS:
             method = Winograd
