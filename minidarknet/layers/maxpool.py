@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.jit import kernel, scalar
+from minidarknet.kernels.halving import maxpool_halving
+from minidarknet.kernels.jit import kernel
 from minidarknet.layers.base import Array, Layer, LayerOptions, Run
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
@@ -33,51 +35,27 @@ class MaxpoolOptions(LayerOptions):
     padding: int = option(-1, "cells outside, both ends together; -1 is size - 1", minimum=-1, maximum=MAXIMUM_ELEMENTS)
 
 
-@scalar
-def widen(line: Array, row: Array) -> None:
-    """Raise each number of a line to that of a row where that is larger."""
-    for x in range(len(line)):
-        line[x] = row[x] if row[x] > line[x] else line[x]
-
-
-@scalar
-def narrow(target: Array, line: Array, size: int, stride: int) -> None:
-    """Write the largest number of each window of a line."""
-    columns = len(target)
-    # Written out for a stride of 2, because a loop with a known one becomes vector instructions.
-    if stride == 2:
-        for x in range(columns):
-            target[x] = line[2 * x]
-        for kx in range(1, size):
-            for x in range(columns):
-                target[x] = max(target[x], line[2 * x + kx])
-        return
-    for x in range(columns):
-        target[x] = line[stride * x]
-    for kx in range(1, size):
-        for x in range(columns):
-            target[x] = max(target[x], line[stride * x + kx])
-
-
 @kernel
 def maxpool(output: Array, source: Array, size: int, stride: int, offset: int) -> None:
     """Write the largest number of each window of source (planes, height, width) into output (planes, rows, columns).
 
-    The first window begins `offset` cells before the first row and column. First the rows of a window are made one
-    line, the largest of each column, with cells outside at both ends; then its windows are searched.
+    The first window begins `offset` cells before the first row and column.
     """
     planes, height, width = source.shape
     _, rows, columns = output.shape
-    length = max((columns - 1) * stride + size, offset + width)
     for plane in prange(planes):
-        line = np.full(length, LOWEST, np.float32)
-        inner = line[offset : offset + width]
         for y in range(rows):
+            row = output[plane, y]
+            row[:] = LOWEST
             top = y * stride - offset
-            inner[:] = LOWEST
+            # One cell of the window at a time, along the whole row: such a loop becomes vector instructions.
             for ky in range(max(top, 0), min(top + size, height)):
-                widen(inner, source[plane, ky])
-            narrow(output[plane, y], line, size, stride)
+                for kx in range(size):
+                    left = kx - offset
+                    first = max(0, (stride - 1 - left) // stride)  # the first window whose cell kx is inside
+                    last = min(columns, (width - left + stride - 1) // stride)
+                    for x in range(first, last):
+                        row[x] = max(row[x], source[plane, ky, x * stride + left])
 
 
 class Maxpool(Layer):
@@ -110,13 +88,11 @@ class Maxpool(Layer):
         (x,) = inputs
         output = self.output[: len(x)]
         planes = len(x) * x.shape[1]
-        maxpool(
-            output.reshape(planes, *output.shape[2:]),
-            x.reshape(planes, *x.shape[2:]),
-            self.size,
-            self.options.stride,
-            self.padding // 2,
-        )
+        # Windows of two or three cells every two have a kernel that handles a register of them at a time.
+        usual = self.options.stride == 2 and self.size in (2, 3) and not numba.config.DISABLE_JIT
+        method = maxpool_halving if usual else maxpool
+        planes_in, planes_out = x.reshape(planes, *x.shape[2:]), output.reshape(planes, *output.shape[2:])
+        method(planes_out, planes_in, self.size, self.options.stride, self.padding // 2)
         return output
 
     def table_row(self) -> str:
