@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike
 
 from minidarknet.cfg import Cfg, read_cfg
 from minidarknet.errors import InputError, UsageError
-from minidarknet.fusion import plan
+from minidarknet.fusion import Step, plan
+from minidarknet.kernels.jit import thread_count
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Array, Layer, Parameter, Place, Run
 from minidarknet.layers.cost import Cost
@@ -226,24 +227,27 @@ class Network:
         kernels and, but for the rounding, the numbers are those of `steps`.
         """
         images, run = self._begin(x, truth, folded=True)
-        batch = len(images)
-        outputs: dict[int, Array] = {-1: images}
+        outputs = {-1: images}
         for step in self._plan:
-            layer, last, home = step.layers[0], step.layers[-1], step.home
-            if step.done:
-                output = home.output[:batch]
-            elif home is layer:
-                run.place = None
-                with np.errstate(all="ignore"):
-                    output = layer.forward(*(outputs[read] for read in layer.reads), run=run)
-            else:
-                numbers = home.output[:batch].reshape(batch, -1)
-                run.place = Place(numbers, step.start, step.pooled)
-                layer.forward(*(outputs[read] for read in layer.reads), run=run)
-                size = last.out_shape.size
-                output = numbers[:, step.start : step.start + size].reshape(batch, *last.out_shape.array_shape)
-            outputs[last.index] = output
-            yield step.layers, output
+            with np.errstate(all="ignore"):
+                self._take(step, outputs, run)
+            yield step.layers, outputs[step.layers[-1].index]
+
+    def _take(self, step: Step, outputs: dict[int, Array], run: Run) -> None:
+        """Take one step of a prediction: from the outputs that are there to that of its last layer."""
+        layer, last, home = step.layers[0], step.layers[-1], step.home
+        batch = len(outputs[-1])
+        if home is layer and not step.done:
+            run.place = None
+            outputs[layer.index] = layer.forward(*[outputs[read] for read in layer.reads], run=run)
+            return
+        numbers = home.output[:batch].reshape(batch, -1)
+        if not step.done:
+            run.place = Place(numbers, step.start, step.pooled)
+            layer.forward(*[outputs[read] for read in layer.reads], run=run)
+        shape = last.out_shape
+        part = numbers[:, step.start : step.start + shape.size]
+        outputs[last.index] = part.reshape(batch, *shape.array_shape)
 
     def _begin(self, x: ArrayLike, truth: ArrayLike | None, folded: bool) -> tuple[Array, Run]:
         """The images as a batch, with memory taken for it."""
@@ -252,7 +256,7 @@ class Network:
         if len(images) > self._batch:
             self.allocate(len(images))
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
-        return images, Run(self._workspace, truths, folded)
+        return images, Run(self._workspace, truths, folded, threads=thread_count())
 
     def check_runs(self) -> None:
         """Raise where a layer can only be shown: a detector's, or a recurrent one."""
@@ -262,7 +266,11 @@ class Network:
 
     def forward(self, x: ArrayLike, truth: ArrayLike | None = None) -> Array:
         """The network's answer for `x` (see `steps`): (batch, channels, height, width), a view until the next pass."""
-        outputs = {layers[-1].index: output for layers, output in self.fused(x, truth)}
+        images, run = self._begin(x, truth, folded=True)
+        outputs = {-1: images}
+        with np.errstate(all="ignore"):
+            for step in self._plan:
+                self._take(step, outputs, run)
         return outputs[self.output_layer.index]
 
     @property

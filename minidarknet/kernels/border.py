@@ -40,35 +40,32 @@ def copy_rows(
     part = row_length // stride
     for c in range(channels):
         for i in range(count):
-            y = top + i
-            start = (c * height + i) * row_length
+            y, start = top + i, (c * height + i) * row_length
             if y < 0 or y >= image_height:
-                border[start : start + row_length] = np.float32(0)
+                for j in range(row_length):
+                    border[start + j] = np.float32(0)
                 continue
             for phase in range(stride):
+                line = start + phase * part
                 before = max(0, (padding - phase + stride - 1) // stride)  # zeros before the image begins
                 behind = max(before, min(part, (width + padding - phase + stride - 1) // stride))
-                line = border[start + phase * part : start + (phase + 1) * part]
-                line[:before] = np.float32(0)
-                line[behind:] = np.float32(0)
-                copy_every(line, before, behind, image[c, y], before * stride + phase - padding, stride)
-
-
-@scalar
-def copy_every(
-    line: NDArray[np.float32], low: int, high: int, row: NDArray[np.float32], first: int, stride: int
-) -> None:
-    """Write every `stride`-th number of a row, from number `first` on, into line[low:high]."""
-    # Written out for the usual strides, because a loop with a known one becomes vector instructions.
-    if stride == 1:
-        for j in range(high - low):
-            line[low + j] = row[first + j]
-    elif stride == 2:
-        for j in range(high - low):
-            line[low + j] = row[first + 2 * j]
-    elif stride == 4:
-        for j in range(high - low):
-            line[low + j] = row[first + 4 * j]
-    else:
-        for j in range(high - low):
-            line[low + j] = row[first + stride * j]
+                for j in range(before):
+                    border[line + j] = np.float32(0)
+                # The image's columns; written out for the usual strides, because a loop with a known one becomes
+                # vector instructions.
+                line, first = line + before, before * stride + phase - padding
+                if stride == 1:
+                    for j in range(behind - before):
+                        border[line + j] = image[c, y, first + j]
+                elif stride == 2:
+                    for j in range(behind - before):
+                        border[line + j] = image[c, y, first + 2 * j]
+                elif stride == 4:
+                    for j in range(behind - before):
+                        border[line + j] = image[c, y, first + 4 * j]
+                else:
+                    for j in range(behind - before):
+                        border[line + j] = image[c, y, first + stride * j]
+                line -= before
+                for j in range(behind, part):
+                    border[line + j] = np.float32(0)

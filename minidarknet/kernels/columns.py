@@ -1,7 +1,7 @@
 """Convolution of small images laid out as columns (see `im2col.py`), with the tile.
 
 A small image has few pixels and often many channels, so that most of what is read are weights. They are read once for
-all images: a thread takes a block of filters, and of its weights a slice that stays in the first-level cache, and adds
+all images: a thread takes a block of filters, and of its weights a slice that stays in the nearest caches, and adds
 that slice's products to the tiles of every image, before it goes on to the next slice. Between two slices the tiles are
 kept in memory; the order of each sum is that of k all the same.
 """
@@ -17,8 +17,8 @@ from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.kernels.simd import BLOCK, finish, keep, recall, store
 from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
 
-#: Numbers k of a slice: with 512-bit registers its weights take 32 KiB.
-SLICE = 256
+#: Numbers k of a slice: with 512-bit registers its weights take 64 KiB.
+SLICE = 512
 
 
 @scalar
@@ -90,17 +90,65 @@ def convolve_columns(
                         if width == WIDE:
                             wide = recall(sums, m, 2, WIDE)
                             add_slice(
-                                wide, sums, m, source, s, part, weights, w, flat, o, pixels, left, biases, f, filters - f, slope, last
+                                wide,
+                                sums,
+                                m,
+                                source,
+                                s,
+                                part,
+                                weights,
+                                w,
+                                flat,
+                                o,
+                                pixels,
+                                left,
+                                biases,
+                                f,
+                                filters - f,
+                                slope,
+                                last,
                             )
                         elif width == MIDDLE:
                             middle = recall(sums, m, 2, MIDDLE)
                             add_slice(
-                                middle, sums, m, source, s, part, weights, w, flat, o, pixels, left, biases, f, filters - f, slope, last
+                                middle,
+                                sums,
+                                m,
+                                source,
+                                s,
+                                part,
+                                weights,
+                                w,
+                                flat,
+                                o,
+                                pixels,
+                                left,
+                                biases,
+                                f,
+                                filters - f,
+                                slope,
+                                last,
                             )
                         else:
                             narrow = recall(sums, m, 2, NARROW)
                             add_slice(
-                                narrow, sums, m, source, s, part, weights, w, flat, o, pixels, left, biases, f, filters - f, slope, last
+                                narrow,
+                                sums,
+                                m,
+                                source,
+                                s,
+                                part,
+                                weights,
+                                w,
+                                flat,
+                                o,
+                                pixels,
+                                left,
+                                biases,
+                                f,
+                                filters - f,
+                                slope,
+                                last,
                             )
                         x += left
 

@@ -26,7 +26,18 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from minidarknet.kernels.jit import kernel, scalar
-from minidarknet.kernels.simd import CONTRACT, INT32, INT64, LANES, address, lanes_below, load, load_masked, shuffle, zeros
+from minidarknet.kernels.simd import (
+    CONTRACT,
+    INT32,
+    INT64,
+    LANES,
+    address,
+    lanes_below,
+    load,
+    load_masked,
+    shuffle,
+    zeros,
+)
 
 Floats = NDArray[np.float32]
 

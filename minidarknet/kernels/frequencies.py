@@ -101,7 +101,10 @@ def to_frequencies(
 
 def _square(builder: Any, first: Any, step: Any, rows: list[int]) -> list[list[Any]]:
     """Rows 0 and 1 of the 2x2 outputs of one patch, whose 16 sums are `step` numbers apart."""
-    sums = [[load(builder, builder.gep(first, [builder.mul(step, INT64(4 * i + j))]), 0) for j in range(4)] for i in range(4)]
+    sums = [
+        [load(builder, builder.gep(first, [builder.mul(step, INT64(4 * i + j))]), 0) for j in range(4)]
+        for i in range(4)
+    ]
     square = []
     for row in rows:
         line = [_combine(builder, A[row], [sums[i][j] for i in range(4)]) for j in range(4)]

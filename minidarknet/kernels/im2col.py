@@ -43,12 +43,14 @@ def im2col(
         first = min(row_length, max(0, (stride - 1 - left) // stride))  # the first window whose cell kx is inside
         last = max(first, min(row_length, (width - left + stride - 1) // stride))
         for y in range(rows):
-            row = y * stride - padding + ky
-            place = columns[b, k, y * row_length : (y + 1) * row_length]
+            row, place = y * stride - padding + ky, y * row_length
             if row < 0 or row >= height:
-                place[:] = np.float32(0)
+                for x in range(row_length):
+                    columns[b, k, place + x] = np.float32(0)
                 continue
-            place[:first] = np.float32(0)
-            place[last:] = np.float32(0)
+            for x in range(first):
+                columns[b, k, place + x] = np.float32(0)
             for x in range(first, last):
-                place[x] = images[b, c, row, x * stride + left]
+                columns[b, k, place + x] = images[b, c, row, x * stride + left]
+            for x in range(last, row_length):
+                columns[b, k, place + x] = np.float32(0)

@@ -62,6 +62,11 @@ def _compile(function: F, parallel: bool) -> F:
     return cast(F, compiled)
 
 
+def thread_count() -> int:
+    """How many threads a kernel runs on now."""
+    return int(numba.get_num_threads())
+
+
 @cache
 def kernel_folder() -> Path | None:
     """The folder for the compiled kernels of exactly these sources, or None where no place can be written."""

@@ -197,9 +197,7 @@ def winograd(
             turn_patches(frequencies, images, first, count, pitch, padding, patch_rows, patch_columns)
             for block in range(begin, end):
                 f = block * BLOCK
-                multiply(
-                    sums, weights, 16 * f * channels, frequencies, offsets, pitch, chunk, count, filters - f
-                )
+                multiply(sums, weights, 16 * f * channels, frequencies, offsets, pitch, chunk, count, filters - f)
                 write_squares(
                     flat,
                     start + f * out_rows * out_columns,

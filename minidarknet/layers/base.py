@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from minidarknet.cfg import Section
 from minidarknet.errors import CfgError, InputError
+from minidarknet.kernels.jit import thread_count
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 
@@ -147,6 +148,8 @@ class Run:
         What the outputs should be, (batch, outputs), or None where no loss is asked for.
     folded
         Whether only the layers' outputs matter: then batch norm may be folded into the weights, once and for all.
+    threads
+        How many threads the kernels run on.
     place
         Where a folded layer writes, if not into its own buffer.
     """
@@ -154,6 +157,7 @@ class Run:
     workspace: Array
     truth: Array | None = None
     folded: bool = False
+    threads: int = field(default_factory=thread_count)
     place: Place | None = None
 
 

@@ -53,7 +53,7 @@ class Connected(Layer):
         if numba.config.DISABLE_JIT:
             dots_naive(rows, source, self.weights.value)
         else:
-            dots(rows, source, self.weights.value, numba.get_num_threads())
+            dots(rows, source, self.weights.value, run.threads)
         finish(output, self.biases, self.batch_norm, self.options.activation)
         return output
 

@@ -114,12 +114,12 @@ class Convolutional(Layer):
         elif run.folded:
             slope = self.slope
             place = run.place or Place(output.reshape(len(x), -1))
-            self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run.workspace)
+            self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run)
             if slope is None:
                 activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
             return output
         else:
-            self.convolver.run(Place(output.reshape(len(x), -1)), x, *self._packed(False), ONE, run.workspace)
+            self.convolver.run(Place(output.reshape(len(x), -1)), x, *self._packed(False), ONE, run)
         finish(output, self.biases, self.batch_norm, self.options.activation)
         return output
 

@@ -25,7 +25,7 @@ from minidarknet.kernels.im2col import im2col
 from minidarknet.kernels.simd import BLOCK, LANES
 from minidarknet.kernels.tile import SLACK, WIDE, pack, pad_biases
 from minidarknet.kernels.winograd import pack_winograd, scratch_size, winograd
-from minidarknet.layers.base import Array, Place
+from minidarknet.layers.base import Array, Place, Run
 from minidarknet.memory import aligned
 from minidarknet.shapes import Shape
 
@@ -35,6 +35,8 @@ POINTS_PIXELS = 2 * WIDE
 WINOGRAD_PIXELS = 36
 #: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
 COLUMNS_PIXELS = 400
+#: Patches that Winograd turns at a time: two runs of the tile.
+CHUNK = 2 * WIDE
 #: Numbers that a thread's scratch should not exceed, so that it stays in the second-level cache (of 1 MiB, say).
 CACHED = 180_000
 
@@ -67,12 +69,10 @@ class Convolver(ABC):
         """Numbers of workspace that `run` uses, whatever the batch."""
 
     @abstractmethod
-    def run(
-        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
-    ) -> None:
+    def run(self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, run: Run) -> None:
         """Convolve x (batch, channels, height, width) into a place.
 
-        weights and biases come from `pack` and `pad`; slope is that of the activation.
+        weights and biases come from `pack` and `pad`; slope is that of the activation; run has the workspace.
         """
 
     def pack(self, weights: NDArray[np.floating]) -> Array:
@@ -100,23 +100,20 @@ class Points(Convolver):
     def workspace_size(self) -> int:
         return 0
 
-    def run(
-        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
-    ) -> None:
-        batch, threads = len(x), numba.get_num_threads()
-        images, by_filters = x.reshape(batch, -1), self.by_filters(batch, threads, WIDE)
+    def run(self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, run: Run) -> None:
+        batch = len(x)
         convolve_points(
             place.output,
             place.start,
-            images,
+            x.reshape(batch, -1),
             weights[0],
             biases[0],
             self.offsets,
             slope,
-            threads,
+            run.threads,
             self.filters,
             self.pixels,
-            by_filters,
+            self.by_filters(batch, run.threads, WIDE),
         )
 
 
@@ -139,15 +136,13 @@ class Columns(Convolver):
     def workspace_size(self) -> int:
         return self.columns_size + int(numba.config.NUMBA_NUM_THREADS) * self.images * kept_size(self.pixels)
 
-    def run(
-        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
-    ) -> None:
-        threads, target = numba.get_num_threads(), self.target
+    def run(self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, run: Run) -> None:
+        target, size = self.target, kept_size(self.pixels)
         for first in range(0, len(x), self.images):
             images = x[first : first + self.images]
             batch = len(images)
-            columns = workspace[: batch * self.depth * self.pixels].reshape(batch, -1)
-            scratch = workspace[self.columns_size :][: threads * batch * kept_size(self.pixels)].reshape(threads, -1)
+            columns = run.workspace[: batch * self.depth * self.pixels].reshape(batch, -1)
+            scratch = run.workspace[self.columns_size :][: run.threads * batch * size].reshape(run.threads, -1)
             shaped = columns.reshape(batch, self.depth, self.pixels)
             im2col(shaped, images, self.size, self.stride, self.padding, target.height, target.width)
             convolve_columns(
@@ -169,26 +164,22 @@ class Winograd(Convolver):
     pools = True
 
     @cached_property
-    def chunk(self) -> int:
-        """Patches that are turned at a time: more than a run where the filters do not fit into the cache."""
-        runs = CACHED // (16 * self.part + 16 * BLOCK) // WIDE if 16 * self.part * self.filters > CACHED else 1
-        return max(1, runs) * WIDE
+    def scratch(self) -> int:
+        """Numbers of scratch for each thread."""
+        return scratch_size(self.part, CHUNK)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        return np.arange(self.part) * (self.chunk + LANES)
+        return np.arange(self.part) * (CHUNK + LANES)
 
     def workspace_size(self) -> int:
-        return int(numba.config.NUMBA_NUM_THREADS) * scratch_size(self.part, self.chunk)
+        return int(numba.config.NUMBA_NUM_THREADS) * self.scratch
 
     def pack(self, weights: NDArray[np.floating]) -> Array:
         return pack_winograd(weights)[None]
 
-    def run(
-        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
-    ) -> None:
-        batch, threads = len(x), numba.get_num_threads()
-        size = scratch_size(self.part, self.chunk)
+    def run(self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, run: Run) -> None:
+        batch, threads, size = len(x), run.threads, self.scratch
         winograd(
             place.output,
             place.start,
@@ -197,12 +188,12 @@ class Winograd(Convolver):
             biases[0],
             self.offsets,
             slope,
-            workspace[: threads * size].reshape(threads, size),
+            run.workspace[: threads * size].reshape(threads, size),
             self.filters,
             self.target.height,
             self.target.width,
             self.padding,
-            self.chunk,
+            CHUNK,
             self.by_filters(batch, threads, 4 * WIDE),
             place.pooled,
         )
@@ -229,7 +220,7 @@ class Direct(Convolver):
         rows = (c * self.border_height + ky) * self.row_length
         return np.asarray(rows + kx % self.stride * phase + kx // self.stride)
 
-    @property
+    @cached_property
     def scratch(self) -> int:
         """Numbers of scratch for each thread."""
         return self.part * self.border_height * self.row_length + SLACK
@@ -237,10 +228,8 @@ class Direct(Convolver):
     def workspace_size(self) -> int:
         return int(numba.config.NUMBA_NUM_THREADS) * self.scratch
 
-    def run(
-        self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, workspace: Array
-    ) -> None:
-        threads = numba.get_num_threads()
+    def run(self, place: Place, x: Array, weights: Array, biases: Array, slope: np.float32, run: Run) -> None:
+        threads = run.threads
         convolve(
             place.output,
             place.start,
@@ -249,7 +238,7 @@ class Direct(Convolver):
             biases,
             self.offsets,
             slope,
-            workspace[: threads * self.scratch].reshape(threads, self.scratch),
+            run.workspace[: threads * self.scratch].reshape(threads, self.scratch),
             self.filters,
             self.target.height,
             self.target.width,
