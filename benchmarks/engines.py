@@ -23,11 +23,10 @@ Runner = Callable[[], Array]
 
 @dataclass(frozen=True)
 class Engine:
-    """One row of the comparison: its title, the module and package it needs, and how it is made ready."""
+    """One row of the comparison: its title, the module that it needs, and how it is made ready."""
 
     title: str
     module: str
-    package: str
     prepare: Callable[[Network, Array, int], Runner]
 
     def version(self) -> str:
@@ -63,7 +62,7 @@ def opencv(network: Network, x: Array, threads: int) -> Runner:
     from benchmarks.to_onnx import to_onnx
 
     cv2.setNumThreads(threads)
-    model = np.frombuffer(to_onnx(network, len(x)).SerializeToString(), np.uint8)
+    model = np.frombuffer(to_onnx(network, len(x), pad_points=True).SerializeToString(), np.uint8)
     net = cv2.dnn.readNetFromONNX(model)
 
     def run() -> Array:
@@ -74,7 +73,7 @@ def opencv(network: Network, x: Array, threads: int) -> Runner:
 
 
 def torch_eager(network: Network, x: Array, threads: int) -> Runner:
-    return _torch(network, x, threads, lambda module: module, channels_last=False)
+    return _torch(network, x, threads, lambda module: module)
 
 
 def torch_channels_last(network: Network, x: Array, threads: int) -> Runner:
@@ -84,7 +83,7 @@ def torch_channels_last(network: Network, x: Array, threads: int) -> Runner:
 def torch_compiled(network: Network, x: Array, threads: int) -> Runner:
     import torch
 
-    return _torch(network, x, threads, torch.compile, channels_last=False)
+    return _torch(network, x, threads, torch.compile)
 
 
 def torch_frozen(network: Network, x: Array, threads: int) -> Runner:
@@ -92,12 +91,20 @@ def torch_frozen(network: Network, x: Array, threads: int) -> Runner:
     from torch._inductor import config
 
     config.freezing = True  # the weights become constants, packed as oneDNN likes them
-    return _torch(network, x, threads, torch.compile, channels_last=False)
+    return _torch(network, x, threads, torch.compile)
+
+
+def torch_autotuned(network: Network, x: Array, threads: int) -> Runner:
+    import torch
+    from torch._inductor import config
+
+    config.freezing = True
+    return _torch(network, x, threads, lambda module: torch.compile(module, mode="max-autotune"))
 
 
 def _torch(
-    network: Network, x: Array, threads: int, finish: Callable[[Any], Any], *, channels_last: bool
-) -> Callable[[], Array]:
+    network: Network, x: Array, threads: int, finish: Callable[[Any], Any], *, channels_last: bool = False
+) -> Runner:
     import torch
 
     from benchmarks.to_torch import to_torch
@@ -108,21 +115,22 @@ def _torch(
     batch = torch.from_numpy(x).to(memory_format=order)
 
     def run() -> Array:
-        with torch.no_grad():
+        with torch.no_grad():  # which freezing asks for
             return module(batch).numpy()
 
     return run
 
 
-REFERENCE = Engine("minidarknet, layer by layer", "minidarknet", "minidarknet", layer_by_layer)
+REFERENCE = Engine("minidarknet, layer by layer", "minidarknet", layer_by_layer)
 
 #: In the order in which they are printed. The first is ours, and is always run.
 ENGINES = {
-    "minidarknet": Engine("minidarknet", "minidarknet", "minidarknet", minidarknet),
-    "onnxruntime": Engine("ONNX Runtime", "onnxruntime", "onnxruntime and onnx", onnxruntime),
-    "opencv": Engine("OpenCV DNN", "cv2", "opencv-python-headless and onnx", opencv),
-    "torch": Engine("PyTorch, eager", "torch", "torch", torch_eager),
-    "torch-channels-last": Engine("PyTorch, channels last", "torch", "torch", torch_channels_last),
-    "torch-compiled": Engine("PyTorch, compiled", "torch", "torch", torch_compiled),
-    "torch-frozen": Engine("PyTorch, compiled and frozen", "torch", "torch", torch_frozen),
+    "minidarknet": Engine("minidarknet", "minidarknet", minidarknet),
+    "onnxruntime": Engine("ONNX Runtime", "onnxruntime", onnxruntime),
+    "opencv": Engine("OpenCV DNN", "cv2", opencv),
+    "torch": Engine("PyTorch, eager", "torch", torch_eager),
+    "torch-channels-last": Engine("PyTorch, channels last", "torch", torch_channels_last),
+    "torch-compiled": Engine("PyTorch, compiled", "torch", torch_compiled),
+    "torch-frozen": Engine("PyTorch, compiled, frozen", "torch", torch_frozen),
+    "torch-autotuned": Engine("PyTorch, compiled, frozen, tuned", "torch", torch_autotuned),
 }

@@ -8,13 +8,13 @@ from statistics import median
 
 import numpy as np
 
-#: Issue: where a network's answer is called the same. Engines sum in other orders, so the last digits differ.
+#: How far apart two answers may be that are called the same. Engines sum in other orders, so the last digits differ.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ours divided by theirs: of all medians, and the smallest and largest of those of single rounds."""
+    """Ours divided by theirs: a ratio of medians for each round, and of those the middle, smallest and largest one."""
 
     value: float
     lowest: float
@@ -25,9 +25,9 @@ class Ratio:
 
 
 def ratio(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Ratio:
-    """Compare two engines' seconds, round by round: what slows the machine for a while slows both."""
+    """Compare two engines' seconds round by round, as what slows the machine for a while slows both."""
     rounds = [median(mine) / median(other) for mine, other in zip(ours, theirs, strict=True)]
-    return Ratio(median(flat(ours)) / median(flat(theirs)), min(rounds), max(rounds))
+    return Ratio(median(rounds), min(rounds), max(rounds))
 
 
 def flat(rounds: Sequence[Sequence[float]]) -> list[float]:
@@ -50,7 +50,7 @@ def difference(answer: np.ndarray, expected: np.ndarray) -> float:
     return largest if np.isfinite(largest) else float("inf")
 
 
-def blocks(seconds: float, aim: float = 0.3, most: int = 20, fewest: int = 3) -> int:
+def block_length(seconds: float, aim: float = 0.3, most: int = 20, fewest: int = 3) -> int:
     """How many runs make a block, when one takes so many seconds."""
     return max(fewest, min(most, round(aim / seconds)))
 

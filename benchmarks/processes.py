@@ -17,6 +17,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: Seconds that an engine may take to answer; compiling with PyTorch is the slowest of what is asked.
 PATIENCE = 600
 
+#: Packages whose name is not that of the module that they hold.
+PACKAGES = {"cv2": "opencv-python-headless"}
+
 
 class WorkerError(Exception):
     """The engine cannot do it; the message is one line."""
@@ -63,10 +66,17 @@ class Worker:
             raise WorkerError(self._last_words())
         answer: dict[str, Any] = json.loads(line)
         if "missing" in answer:
-            raise WorkerError(f"missing: the Python package {answer['missing']}")
+            package = PACKAGES.get(answer["missing"], answer["missing"])
+            raise WorkerError(f"missing: the Python package {package}")
         if "error" in answer:
             raise WorkerError(answer["error"])
         return answer
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the process; it has nothing to lose."""

@@ -14,7 +14,8 @@ from minidarknet.network import Network
 class Graph:
     """Nodes and constants as they pile up; each is known by the name of its output."""
 
-    def __init__(self) -> None:
+    def __init__(self, pad_points: bool) -> None:
+        self.pad_points = pad_points
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -27,9 +28,12 @@ class Graph:
         return output
 
 
-def to_onnx(network: Network, batch: int) -> Any:
-    """The network as an ONNX model for batches of exactly `batch` images."""
-    graph, outputs = Graph(), dict[int, str]({-1: "input"})
+def to_onnx(network: Network, batch: int, *, pad_points: bool = False) -> Any:
+    """The network as an ONNX model for batches of exactly `batch` images.
+
+    With `pad_points`, the padding of a 1x1 convolution becomes a node of its own: OpenCV 5 computes zeros otherwise.
+    """
+    graph, outputs = Graph(pad_points), dict[int, str]({-1: "input"})
     for layer in network.layers:
         if layer.kind not in KINDS:
             raise unknown(layer, "no such node")
@@ -47,6 +51,11 @@ def to_onnx(network: Network, batch: int) -> Any:
 
 def convolutional(graph: Graph, layer: Any, inputs: list[str]) -> str:
     o, padding = layer.options, layer.padding
+    if graph.pad_points and o.size == 1 and padding:
+        ends = helper.make_tensor(f"pads{layer.index}", TensorProto.INT64, [8], [0, 0, padding, padding] * 2)
+        graph.constants.append(ends)
+        inputs = [graph.add("Pad", [*inputs, ends.name], f"padded{layer.index}")]
+        padding = 0
     geometry = {"kernel_shape": [o.size] * 2, "strides": [o.stride] * 2, "pads": [padding] * 4, "group": o.groups}
     product = graph.add("Conv", [*inputs, *learned(graph, layer)], f"product{layer.index}", **geometry)
     return activated(graph, layer, product)

@@ -47,7 +47,7 @@ def timed(runner: Runner, warm_up: int, runs: int) -> list[float]:
     for _ in range(runs):
         start = perf_counter()
         runner()
-        seconds.append(perf_counter() - start)
+        seconds.append(round(perf_counter() - start, 7))
     return seconds
 
 

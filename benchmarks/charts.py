@@ -1,0 +1,49 @@
+"""Pictures of the results. matplotlib is imported where it is needed: the numbers come without it too."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from benchmarks.figures import flat, quartiles
+
+OURS, THEIRS = "#c44e52", "#8c9bb0"
+
+
+def peers(report: dict[str, Any]) -> Any:
+    """One panel for each network and batch: milliseconds an image of each engine, with the quartiles as whiskers."""
+    from matplotlib.figure import Figure
+
+    batches = sorted({result["batch"] for result in report["results"]})
+    networks = list(dict.fromkeys(result["network"] for result in report["results"]))
+    figure = Figure(figsize=(4.2 * len(networks) + 1, 0.6 + 2.9 * len(batches)), layout="constrained")
+    panels = figure.subplots(len(batches), len(networks), squeeze=False)
+    for result in report["results"]:
+        row, column = batches.index(result["batch"]), networks.index(result["network"])
+        _bars(panels[row][column], result, titles=column == 0)
+    machine = report["machine"]
+    figure.suptitle(f"{machine['processor']}, {machine['threads']} threads, {machine['date']}", fontsize=9)
+    return figure
+
+
+def _bars(panel: Any, result: dict[str, Any], titles: bool) -> None:
+    rows = result["rows"]
+    times = [[1000 * seconds / result["batch"] for seconds in flat(row["rounds"])] for row in rows]
+    middles = [median(values) if values and not row["problem"] else 0 for values, row in zip(times, rows, strict=True)]
+    places = range(len(rows))
+    colours = [OURS if row["engine"] == "minidarknet" else THEIRS for row in rows]
+    panel.barh(places, middles, color=colours)
+    for place, row, values, middle in zip(places, rows, times, middles, strict=True):
+        if row["problem"]:
+            panel.text(0, place, "  " + row["problem"][:40], va="center", fontsize=7, color="0.4")
+            continue
+        low, _, high = quartiles(values)
+        panel.plot([low, high], [place, place], color="black", linewidth=1)
+        times_ours = f"  ({row['ratio']['value']:.2f})" if row["ratio"] else ""
+        panel.text(middle, place, f"  {middle:.2f}{times_ours}", va="center", fontsize=8)
+    panel.set_yticks(places, [row["title"] if titles else "" for row in rows], fontsize=8)
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1.35 * max([*middles, 1e-9]))
+    panel.set_title(f"{result['network']}, batch {result['batch']}: ms an image (ours / theirs)", fontsize=9)
+    panel.tick_params(axis="x", labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
