@@ -33,14 +33,14 @@ def _bars(panel: Any, result: dict[str, Any], titles: bool) -> None:
     places = range(len(rows))
     colours = [OURS if row["engine"] == "minidarknet" else THEIRS for row in rows]
     panel.barh(places, middles, color=colours)
-    for place, row, values, middle in zip(places, rows, times, middles, strict=True):
+    for place, row, values in zip(places, rows, times, strict=True):
         if row["problem"]:
             panel.text(0, place, "  " + row["problem"][:40], va="center", fontsize=7, color="0.4")
             continue
-        low, _, high = quartiles(values)
+        low, middle, high = quartiles(values)
         panel.plot([low, high], [place, place], color="black", linewidth=1)
         times_ours = f"  ({row['ratio']['value']:.2f})" if row["ratio"] else ""
-        panel.text(middle, place, f"  {middle:.2f}{times_ours}", va="center", fontsize=8)
+        panel.text(high, place, f"  {middle:.2f}{times_ours}", va="center", fontsize=8)
     panel.set_yticks(places, [row["title"] if titles else "" for row in rows], fontsize=8)
     panel.invert_yaxis()
     panel.set_xlim(0, 1.35 * max([*middles, 1e-9]))
