@@ -47,3 +47,60 @@ def _bars(panel: Any, result: dict[str, Any], titles: bool) -> None:
     panel.set_title(f"{result['network']}, batch {result['batch']}: ms an image (ours / theirs)", fontsize=9)
     panel.tick_params(axis="x", labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def scaling(report: dict[str, Any]) -> Any:
+    """One panel for each network and sweep: the cost at each point, with the quartiles as whiskers."""
+    from matplotlib.figure import Figure
+
+    sweeps = list(dict.fromkeys(result["sweep"] for result in report["results"]))
+    networks = list(dict.fromkeys(result["network"] for result in report["results"]))
+    figure = Figure(figsize=(4.6 * len(sweeps), 0.6 + 3 * len(networks)), layout="constrained")
+    panels = figure.subplots(len(networks), len(sweeps), squeeze=False)
+    for panel in panels.flat:
+        panel.set_visible(False)
+    for result in report["results"]:
+        panel = panels[networks.index(result["network"])][sweeps.index(result["sweep"])]
+        panel.set_visible(True)
+        values = [point[result["sweep"]] for point in result["points"]]
+        low, middle, high = zip(*(point["cost"] for point in result["points"]), strict=True)
+        panel.vlines(values, low, high, color="black", linewidth=1)
+        panel.plot(values, middle, marker="o", markersize=4, color=OURS)
+        if result["sweep"] == "batch":
+            panel.set_xscale("log", base=2)
+        panel.set_ylim(0, 1.15 * max(high))
+        panel.set_xlabel(result["sweep"], fontsize=8)
+        panel.set_title(f"{result['network']}: {result['unit']}", fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    machine = report["machine"]
+    figure.suptitle(f"{machine['processor']}, {machine['threads']} threads, {machine['date']}", fontsize=9)
+    return figure
+
+
+def ladder(report: dict[str, Any]) -> Any:
+    """One panel for each layer: GFLOP/s of each rung, on a scale where ten times as much is always as far."""
+    from matplotlib.figure import Figure
+
+    results = report["results"]
+    figure = Figure(figsize=(8.5, 0.6 + 3 * len(results)), layout="constrained")
+    panels = figure.subplots(len(results), 1, squeeze=False)[:, 0]
+    for panel, result in zip(panels, results, strict=True):
+        speeds = [rung["gflops"] for rung in result["rungs"]]
+        places = range(len(speeds))
+        panel.barh(places, speeds, color=OURS)
+        panel.set_xscale("log")
+        panel.set_xlim(min(speeds) / 3, 4 * max([*speeds, report["peak"] or 0]))
+        for place, speed in zip(places, speeds, strict=True):
+            panel.text(speed, place, f"  {speed:.3g}", va="center", fontsize=8)
+        if report["peak"]:
+            panel.axvline(report["peak"], color="black", linewidth=1, linestyle=":")
+            panel.text(report["peak"], -0.6, f"peak {report['peak']:.0f}", ha="center", fontsize=7)
+        panel.set_yticks(places, [rung["title"] for rung in result["rungs"]], fontsize=8)
+        panel.invert_yaxis()
+        panel.set_title(f"{result['layer']}: GFLOP/s", fontsize=9)
+        panel.tick_params(axis="x", labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    machine = report["machine"]
+    figure.suptitle(f"{machine['processor']}, {machine['threads']} threads, {machine['date']}", fontsize=9)
+    return figure

@@ -36,6 +36,7 @@ def numbers(text: str) -> list[int]:
 
 def add_common(parser: argparse.ArgumentParser, quick: str) -> None:
     """The options that all scripts have."""
-    parser.add_argument("--threads", type=int, default=machine.cores(), help="all cores")
+    cores = machine.cores()
+    parser.add_argument("--threads", type=int, default=cores, choices=range(1, cores + 1), help="all cores")
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks/results", help="folder for the results")

@@ -20,9 +20,8 @@ from benchmarks.engines import ENGINES
 from benchmarks.figures import Ratio, flat, quartiles, ratio, table
 from benchmarks.options import add_common, names, numbers
 from benchmarks.results import write
-from benchmarks.rounds import Case, Plan, Row, compare
+from benchmarks.rounds import NETWORKS, Case, Plan, Row, compare
 
-NETWORKS = ("tiny", "darknet", "squeezenet", "alexnet")
 OURS = "minidarknet"
 HEADING = ["engine", "version", "ms an image", "quartiles", "images/s", "ours / theirs", "bar"]
 

@@ -18,6 +18,9 @@ from benchmarks.figures import TOLERANCE, block_length, difference
 from benchmarks.processes import REPOSITORY, Worker, WorkerError
 from minidarknet.network import Network
 
+#: The four systems, by the names of their files in cfg/.
+NETWORKS = ("tiny", "darknet", "squeezenet", "alexnet")
+
 
 @dataclass(frozen=True)
 class Plan:
