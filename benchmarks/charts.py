@@ -68,6 +68,9 @@ def scaling(report: dict[str, Any]) -> Any:
         panel.plot(values, middle, marker="o", markersize=4, color=OURS)
         if result["sweep"] == "batch":
             panel.set_xscale("log", base=2)
+            panel.xaxis.set_major_formatter("{x:.0f}")
+        elif result["sweep"] == "threads":
+            panel.set_xticks(values)
         panel.set_ylim(0, 1.15 * max(high))
         panel.set_xlabel(result["sweep"], fontsize=8)
         panel.set_title(f"{result['network']}: {result['unit']}", fontsize=9)
