@@ -20,7 +20,7 @@ from minidarknet.network import Network
 SMALL = """[net]
 channels=3
 height=9
-width=13
+width=12
 [convolutional]
 batch_normalize=1
 filters=6
