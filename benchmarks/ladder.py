@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numba
@@ -188,10 +189,10 @@ def measure(rungs: list[Rung], rounds: int) -> None:
 def peak(threads: int) -> float | None:
     """The most that this machine's multiply-adds reach, GFLOP/s; None where the package does not measure it."""
     try:
-        from minidarknet.benchmark import measure_machine
-    except ImportError:
+        benchmark = import_module("minidarknet.benchmark")
+    except ModuleNotFoundError:
         return None
-    return float(measure_machine(threads).flops) / 1e9
+    return float(benchmark.measure_machine(threads).flops) / 1e9
 
 
 def lines(rungs: list[Rung], top: float | None) -> list[list[str]]:

@@ -28,16 +28,22 @@ class Plan:
 
     rounds: int = 8
     block_seconds: float = 0.3
-    most_runs: int = 20
+    most_runs: int = 30
     warm_up: int = 3
+    slow: float = 0.1
     pause: float = 0.2
+
+    def runs(self, seconds: float) -> tuple[int, int]:
+        """How many runs come before a block and how many are in it, when one takes so many seconds."""
+        before = self.warm_up if seconds < self.slow else 1
+        return before, block_length(seconds, self.block_seconds, self.most_runs)
 
     def in_words(self) -> str:
         return (
             f"each engine in a process of its own, one at a time; {self.rounds} rounds of alternating blocks, in "
             f"another order each round; a block has {self.most_runs} runs, fewer where they take over "
-            f"{self.block_seconds} s, after {self.warm_up} that are not counted; {self.pause} s pause before each "
-            "block; preparing and compiling are not counted"
+            f"{self.block_seconds} s, after {self.warm_up} that are not counted (1 where it takes over {self.slow} s); "
+            f"{self.pause} s pause before each block; preparing and compiling are not counted"
         )
 
 
@@ -117,14 +123,15 @@ def prepare(worker: Worker, engine: str, case: Case, folder: str) -> tuple[np.nd
 def take_turns(rows: list[Row], workers: dict[str, Worker], plan: Plan, what: str) -> None:
     """Fill the rows' rounds. So far they hold a few runs that tell how many make a block."""
     able = [row for row in rows if not row.problem]
-    runs = {row.engine: block_length(median(row.rounds.pop()), plan.block_seconds, plan.most_runs) for row in able}
+    runs = {row.engine: plan.runs(median(row.rounds.pop())) for row in able}
     for number in range(plan.rounds):
         say(f"{what}: round {number + 1} of {plan.rounds}")
         for row in rotated(able, number):
             if not row.problem:
                 time.sleep(plan.pause)
+                before, counted = runs[row.engine]
                 with problems_in(row):
-                    answer = workers[row.engine].ask(warm_up=plan.warm_up, runs=runs[row.engine])
+                    answer = workers[row.engine].ask(warm_up=before, runs=counted)
                     row.rounds.append(answer["seconds"])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -86,8 +87,9 @@ def measure(network: Network, points: list[Point], rounds: int) -> None:
             numba.set_num_threads(point.threads)
             x = generator.random((point.batch, *network.input_shape.array_shape), np.float32)
             point.flops, point.memory = network.flops() * point.batch, sum(network.memory(point.batch).values())
-            (once,) = timed(lambda x=x: network.forward(x), 1, 1)
-            point.rounds.append(timed(lambda x=x: network.forward(x), 1, block_length(once, 0.15, most=20, fewest=2)))
+            run = partial(network.forward, x)
+            (once,) = timed(run, 1, 1)
+            point.rounds.append(timed(run, 1, block_length(once, 0.15, most=20, fewest=2)))
 
 
 def steps(points: list[Point]) -> list[str]:

@@ -160,6 +160,7 @@ def test_difference_tells_answers_apart() -> None:
 
 def test_blocks_last_about_as_long_as_wished() -> None:
     assert [block_length(seconds, 0.3, most=20, fewest=3) for seconds in (0.001, 0.03, 1)] == [20, 10, 3]
+    assert [Plan().runs(seconds) for seconds in (0.005, 0.03, 0.2)] == [(3, 30), (3, 10), (1, 3)]
 
 
 def test_tables_stand_in_columns_and_remarks_run_on() -> None:
