@@ -201,7 +201,7 @@ def lines(rungs: list[Rung], top: float | None) -> list[list[str]]:
     for number, rung in enumerate(rungs):
         low, middle, high = (1000 * seconds for seconds in quartiles(flat(rung.rounds)))
         gain = f"{rung.speed / rungs[number - 1].speed:.1f}" if number else ""
-        share = f"{rung.speed / top:.1%}" if top else ""
+        share = f"{100 * rung.speed / top:.3g} %" if top else ""
         speed = f"{rung.speed:.3g}"
         cells.append([rung.title, f"{middle:.3f}", f"{low:.3f} .. {high:.3f}", speed, gain, share])
     return cells
