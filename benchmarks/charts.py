@@ -95,13 +95,17 @@ def ladder(report: dict[str, Any]) -> Any:
         panel.set_xscale("log")
         panel.set_xlim(min(speeds) / 3, 4 * max([*speeds, report["peak"] or 0]))
         for place, speed in zip(places, speeds, strict=True):
-            panel.text(speed, place, f"  {speed:.3g}", va="center", fontsize=8)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            panel.annotate(
+                f"{speed:.3g}", (speed, place), (5, 0), textcoords="offset points", va="center", fontsize=8, bbox=box
+            )
+        note = ""
         if report["peak"]:
-            panel.axvline(report["peak"], color="black", linewidth=1, linestyle=":")
-            panel.text(report["peak"], -0.6, f"peak {report['peak']:.0f}", ha="center", fontsize=7)
+            panel.axvline(report["peak"], color="black", linewidth=1, linestyle=":", zorder=0.5)
+            note = f" (dotted: the peak of multiply-adds, {report['peak']:.0f})"
         panel.set_yticks(places, [rung["title"] for rung in result["rungs"]], fontsize=8)
         panel.invert_yaxis()
-        panel.set_title(f"{result['layer']}: GFLOP/s", fontsize=9)
+        panel.set_title(f"{result['layer']}: GFLOP/s{note}", fontsize=9)
         panel.tick_params(axis="x", labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     machine = report["machine"]
