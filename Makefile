@@ -38,7 +38,7 @@ $(BENCH)/.installed: pyproject.toml benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . -r benchmarks/requirements.txt
 	@touch $@
 
-bench: $(BENCH)/.installed ## set up other engines in their own environment, and measure beside them (10 minutes; ARGS=--quick)
+bench: $(BENCH)/.installed ## set up other engines in their own environment, and measure beside them (12 minutes; ARGS=--quick)
 	@$(BENCH)/bin/python -m benchmarks.peers $(ARGS)
 
 screenshots: $(VENV)/.installed ## draw the README's picture anew

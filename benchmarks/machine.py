@@ -34,7 +34,7 @@ def describe(threads: int) -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": processor(),
-        "instructions": llvmlite.binding.get_host_cpu_name(),
+        "instructions": numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name(),
         "cores": cores(),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
