@@ -3,9 +3,10 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
+BENCH = .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types screenshots clean
+.PHONY: help demo test lint types bench screenshots clean
 
 help: ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,8 +33,16 @@ lint: $(VENV)/.installed ## mend what ruff can mend, and show the rest
 types: $(VENV)/.installed ## check the types
 	$(BIN)/mypy
 
+$(BENCH)/.installed: pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(BENCH)/.installed ## set up other engines in their own environment, and measure beside them (12 minutes; ARGS=--quick)
+	@$(BENCH)/bin/python -m benchmarks.peers $(ARGS)
+
 screenshots: $(VENV)/.installed ## draw the README's picture anew
 	@$(BIN)/python scripts/screenshots.py
 
-clean: ## delete the virtual environment and all caches of this folder
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## delete the virtual environments and all caches of this folder
+	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis
