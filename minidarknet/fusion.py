@@ -77,7 +77,7 @@ def _parts(layer: Layer, layers: list[Layer], readers: list[list[Layer]]) -> dic
     start = 0
     for read in layer.reads:
         part = layers[read]
-        if not isinstance(part, Convolutional) or part.slope is None or len(readers[read]) > 1:
+        if not isinstance(part, Convolutional) or not part.can_place or len(readers[read]) > 1:
             return {}
         starts[read] = start
         start += part.out_shape.size

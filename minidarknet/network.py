@@ -23,8 +23,9 @@ from minidarknet.errors import InputError, UsageError
 from minidarknet.fusion import Step, plan
 from minidarknet.kernels.jit import thread_count
 from minidarknet.layers import LAYERS
-from minidarknet.layers.base import Array, Layer, Parameter, Place, Run
+from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost
+from minidarknet.layers.parameter import Array, Parameter
 from minidarknet.memory import aligned, mebibytes, memory_limit
 from minidarknet.net_options import NetOptions, input_shape
 from minidarknet.options import nearest, read_options
@@ -192,9 +193,7 @@ class Network:
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
-    def steps(
-        self, x: ArrayLike, truth: ArrayLike | None = None, *, folded: bool = False
-    ) -> Iterator[tuple[Layer, Array]]:
+    def steps(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[Layer, Array]]:
         """Run layer after layer, yielding each with its output.
 
         Parameters
@@ -204,15 +203,13 @@ class Network:
             (batch, inputs). Taken as float32.
         truth
             (batch, outputs): then layers with a loss compute it.
-        folded
-            Fold batch norm into the weights, as `forward` does: quicker, the same numbers but for their rounding.
 
         Yields
         ------
         layer, output
             The output is a view of the layer's own buffer, valid until the next pass.
         """
-        images, run = self._begin(x, truth, folded)
+        images, run = self._begin(x, truth, folded=False)
         outputs: list[Array] = []
         for layer in self.layers:
             inputs = (images if read < 0 else outputs[read] for read in layer.reads)
@@ -241,7 +238,7 @@ class Network:
             run.place = None
             outputs[layer.index] = layer.forward(*[outputs[read] for read in layer.reads], run=run)
             return
-        numbers = home.output[:batch].reshape(batch, -1)
+        numbers = home.output[:batch].reshape(batch, home.out_shape.size)
         if not step.done:
             run.place = Place(numbers, step.start, step.pooled)
             layer.forward(*[outputs[read] for read in layer.reads], run=run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 from minidarknet import weights as weights_file
 from minidarknet import zoo
 from minidarknet.errors import CfgWarning, InputError, NonFiniteError, UsageError
-from minidarknet.layers.base import Array, Layer
+from minidarknet.layers.base import Run
+from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.preprocess import PREPROCESSES, check_preprocess, prepare
 
@@ -126,14 +127,12 @@ class Classifier(Network):
                     raise NonFiniteError(f"{self.path}: layer {layer.index} [{layer.kind}] puts out NaN or infinity")
         return answers
 
-    def steps(
-        self, x: ArrayLike, truth: ArrayLike | None = None, *, folded: bool = False
-    ) -> Iterator[tuple[Layer, Array]]:
-        """As `Network.steps`, for pictures of any size that the network can be resized to."""
+    def _begin(self, x: ArrayLike, truth: ArrayLike | None, folded: bool) -> tuple[Array, Run]:
+        """As any network, and for pictures of any size that the network can be resized to."""
         shape = np.shape(x)
         if self.home.is_image and len(shape) in (3, 4):
             self.resize(*shape[-2:])
-        return super().steps(x, truth, folded=folded)
+        return super()._begin(x, truth, folded)
 
     def warm_up(self) -> None:
         """Run once on an empty picture, so that kernels are compiled or loaded before anybody looks at the clock."""

@@ -20,7 +20,8 @@ import numpy as np
 
 from minidarknet.errors import WeightsError
 from minidarknet.files import atomic_write
-from minidarknet.layers.base import Array, Layer, Parameter
+from minidarknet.layers.base import Layer
+from minidarknet.layers.parameter import Array, Parameter
 from minidarknet.network import Network
 
 BATCH_NORM = ("scales", "rolling_mean", "rolling_variance")
@@ -190,8 +191,7 @@ def save(network: Network, path: str | PathLike[str], header: Header | None = No
     WeightsError
         A parameter has no values, `seen` does not fit into this header, or the file cannot be written.
     """
-    path = fspath(path)
-    header = header or Header()
+    path, header = fspath(path), header or Header()
     arrays = []
     for piece in pieces(network, loading=False):
         array = piece.parameter.array

@@ -19,7 +19,7 @@ import minidarknet.layers
 from conftest import golden_files
 from minidarknet.cfg import parse_cfg
 from minidarknet.layers import LAYERS
-from minidarknet.layers.base import Array
+from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 
 compiled = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs the compiler")

@@ -20,6 +20,7 @@ FLOORS = {
     "files": 0,
     "kernels": 1,
     "layers": 2,
+    "fusion": 3,
     "network": 3,
     "summary": 4,
     "weights": 4,

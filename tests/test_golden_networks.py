@@ -11,7 +11,8 @@ import pytest
 from conftest import arrays, golden_files
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
-from minidarknet.layers.base import Array, Layer
+from minidarknet.layers.base import Layer
+from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 
 MASKED = -1234  # Darknet's masked cost writes this into the output of the layer before it

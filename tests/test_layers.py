@@ -26,7 +26,7 @@ from minidarknet.kernels.im2col import im2col
 from minidarknet.layers import LAYERS
 from minidarknet.layers.activation import Activation
 from minidarknet.layers.avgpool import Avgpool
-from minidarknet.layers.base import Array, Initial, Layer, Parameter, Run
+from minidarknet.layers.base import Layer, Run
 from minidarknet.layers.batchnorm import Batchnorm
 from minidarknet.layers.connected import Connected
 from minidarknet.layers.convolutional import Convolutional, convolutional_naive
@@ -39,6 +39,7 @@ from minidarknet.layers.local import Local
 from minidarknet.layers.logistic import Logistic
 from minidarknet.layers.maxpool import Maxpool
 from minidarknet.layers.normalization import Normalization
+from minidarknet.layers.parameter import Array, Initial, Parameter
 from minidarknet.layers.reorg import Reorg
 from minidarknet.layers.route import Route
 from minidarknet.layers.shortcut import Shortcut
@@ -279,10 +280,10 @@ def test_convolutional_without_images(size: int) -> None:
 
 
 def test_im2col() -> None:
-    columns = np.full((4, 4), np.nan, np.float32)
-    im2col(columns, picture("1 2 3", "4 5 6", "7 8 9")[0], 2, 1, 0, 2, 2)
+    columns = np.full((1, 4, 4), np.nan, np.float32)
+    im2col(columns, picture("1 2 3", "4 5 6", "7 8 9"), 2, 1, 0, 2, 2)
     expected = [[1, 2, 4, 5], [2, 3, 5, 6], [4, 5, 7, 8], [5, 6, 8, 9]]  # as in the file's docstring
-    np.testing.assert_array_equal(columns, np.array(expected))
+    np.testing.assert_array_equal(columns[0], np.array(expected))
 
 
 # -- other layers with weights -----------------------------------------------------------------------------------

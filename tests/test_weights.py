@@ -17,7 +17,7 @@ from conftest import arrays, golden_files
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
 from minidarknet.errors import InputError, WeightsError
-from minidarknet.layers.base import Array
+from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.weights import Header
 

@@ -64,9 +64,9 @@ def convolve_columns(
 ) -> None:
     """Convolve columns (batch, k * pixels) into output (batch, numbers), from number `start` of each image.
 
-    weights are packed for `filters` filters, biases padded; offsets (k,) are those of a column's rows. scratch (threads,
-    numbers) holds for each thread the tiles of one block of filters: batch * `kept_size(pixels)` numbers. SLACK numbers
-    behind the columns are read and not used.
+    weights are packed for `filters` filters, biases padded; offsets (k,) are those of a column's rows. scratch
+    (threads, numbers) holds for each thread the tiles of one block of filters: batch * `kept_size(pixels)` numbers.
+    SLACK numbers behind the columns are read and not used.
     """
     batch, threads, depth = len(columns), len(scratch), len(offsets)
     blocks, kept = (filters + BLOCK - 1) // BLOCK, (pixels + WIDE) * BLOCK

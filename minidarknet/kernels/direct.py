@@ -10,6 +10,8 @@ that are meant begin at number `start` of each image.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -42,7 +44,7 @@ def convolve_points(
     blocks, tiles = (filters + BLOCK - 1) // BLOCK, (pixels + WIDE - 1) // WIDE
     flat, source = output.reshape(-1), images.reshape(-1)
     for thread in prange(threads):
-        number = np.int64(thread)  # a parallel index is unsigned
+        number: Any = np.int64(thread)  # a parallel index is unsigned
         low, high, begin, end = 0, batch * tiles, 0, blocks
         if by_filters:
             begin, end = number * blocks // threads, (number + 1) * blocks // threads
@@ -97,7 +99,7 @@ def convolve(
     plane = rows * columns
     flat = output.reshape(-1)
     for thread in prange(threads):
-        number = np.int64(thread)
+        number: Any = np.int64(thread)
         border = borders[number]
         line, end = number * batch * rows // threads, (number + 1) * batch * rows // threads
         while line < end:

@@ -3,16 +3,19 @@
 Here both factors run along k, so the lanes of a register are neighbouring k, and a tile has one running sum for each
 pair of rows; when all k are through, the LANES parts of each sum are added up:
 
-    4 rows of weights x 6 images, 16 lanes: 24 of 32 registers         one step: 10 loads, 24 multiply-adds
+    tile of 4 rows of weights x 6 images, 16 lanes: 24 of 32 registers
 
                 image 0   image 1   ...   image 5
-    weights 0   [ zmm  ]  [ zmm  ]        [ zmm  ]      each holds the sums over k = 0, 16, 32, ... | 1, 17, 33, ... | ...
+    weights 0   [ zmm  ]  [ zmm  ]        [ zmm  ]      lane i holds the sum over k = i, i + 16, i + 32, ...
     weights 1   [ zmm  ]  ...
     weights 2
     weights 3
 
-The weights of several images are read once. A sum's order does not depend on the tile that it is in, so an image has the
-same bits alone and in a batch.
+    one step:  load 16 numbers of each of 6 images (6 registers), and for each row of weights load 16 numbers and
+               multiply-add them to the row's sums: 24 multiply-adds for 10 loads
+
+The weights are read once for all images of a tile. A sum's order does not depend on the tile that it is in, so an image
+has the same bits alone and in a batch.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray

@@ -22,7 +22,6 @@ from minidarknet.kernels.simd import (
     BLOCK,
     INT64,
     LANES,
-    VECTOR,
     address,
     broadcast,
     lanes_below,

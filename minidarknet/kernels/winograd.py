@@ -24,6 +24,8 @@ Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -183,7 +185,7 @@ def winograd(
     out_rows, out_columns = (patch_rows, patch_columns) if pooled else (rows, columns)
     flat = output.reshape(-1)
     for thread in prange(threads):
-        number = np.int64(thread)  # a parallel index is unsigned
+        number: Any = np.int64(thread)  # a parallel index is unsigned
         sums = scratch[number]
         frequencies = sums[(16 * chunk + WIDE) * BLOCK :]
         low, high, begin, end = 0, patches, 0, blocks

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minidarknet.kernels.activations import ACTIVATIONS, activate
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import option
 from minidarknet.shapes import Shape
 

@@ -19,15 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minidarknet.cfg import Section
 from minidarknet.errors import CfgError, InputError
 from minidarknet.kernels.jit import thread_count
+from minidarknet.layers.parameter import Array, Initial, Parameter
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -43,79 +41,6 @@ class LayerOptions:
     dontloadscales: bool = option(False, "weights files do not hold the batch-norm numbers when loading")
     truth: bool = option(False, "this layer's output is a truth (detectors)")
     smooth: float = option(0.0, "label smoothing (Darknet: on a GPU only)", minimum=0, maximum=1)
-
-
-@dataclass(frozen=True)
-class Initial:
-    """How a parameter begins: a constant, plus random numbers of the given spread."""
-
-    constant: float = 0.0
-    normal: float = 0.0
-    uniform: float = 0.0
-
-    @property
-    def is_constant(self) -> bool:
-        return self.normal == 0 and self.uniform == 0
-
-    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-        """A new array: constant + normal * N(0, 1) + uniform * U(-1, 1)."""
-        values = np.full(shape, self.constant, np.float32)
-        if self.normal:
-            values += np.float32(self.normal) * generator.standard_normal(shape, np.float32)
-        if self.uniform:
-            values += np.float32(self.uniform) * (2 * generator.random(shape, np.float32) - 1)
-        return values
-
-
-class Parameter:
-    """Numbers that are learned or kept by a layer; nearly all are stored in the `.weights` file.
-
-    Attributes
-    ----------
-    name
-        Darknet's word for it: biases, scales, rolling_mean, rolling_variance, weights.
-    shape
-        Its sides; known before `array` is there.
-    initial
-        How it begins when it is not loaded.
-    stored
-        False where Darknet's files have no place for it.
-    array
-        The numbers, float32, or None before they are loaded or drawn.
-    version
-        Grows whenever `array` is set. A layer that keeps the numbers in another order looks at it; whoever changes
-        numbers in place sets `array` to itself afterwards.
-    """
-
-    def __init__(self, name: str, shape: tuple[int, ...], initial: Initial | None = None, stored: bool = True) -> None:
-        self.name = name
-        self.shape = shape
-        self.initial = initial or Initial()
-        self.stored = stored
-        self.version = 0
-        self._array: Array | None = None
-
-    @property
-    def array(self) -> Array | None:
-        return self._array
-
-    @array.setter
-    def array(self, array: Array) -> None:
-        self._array = array
-        self.version += 1
-
-    @property
-    def size(self) -> int:
-        """How many numbers it has."""
-        return int(np.prod(self.shape, dtype=object))
-
-    @property
-    def value(self) -> Array:
-        """The numbers; an error where there are none yet."""
-        if self.array is None:
-            sides = "x".join(map(str, self.shape))
-            raise InputError(f"{self.name} ({sides}) without values: load a weights file or draw random ones")
-        return self.array
 
 
 class Place(NamedTuple):

@@ -9,8 +9,9 @@ Darknet's files have no place for them. Source: Darknet, batchnorm_layer.c.
 from __future__ import annotations
 
 from minidarknet.kernels.normalize import normalize
-from minidarknet.layers.base import Array, Layer, Run
+from minidarknet.layers.base import Layer, Run
 from minidarknet.layers.finish import declare_batch_norm
+from minidarknet.layers.parameter import Array
 from minidarknet.shapes import Shape
 
 

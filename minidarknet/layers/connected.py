@@ -18,8 +18,9 @@ import numba
 
 from minidarknet.kernels.activations import ACTIVATIONS
 from minidarknet.kernels.dots import dots, dots_naive
-from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.finish import declare_batch_norm, finish
+from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 

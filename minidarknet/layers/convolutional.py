@@ -29,9 +29,10 @@ from minidarknet.kernels.activations import ACTIVATIONS, HUNDREDTH, ONE, TENTH, 
 from minidarknet.kernels.im2col import im2col
 from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
-from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Place, Run
+from minidarknet.layers.base import Layer, LayerOptions, Place, Run
 from minidarknet.layers.convolver import Convolver, choose
 from minidarknet.layers.finish import declare_batch_norm, finish
+from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
 
@@ -76,10 +77,15 @@ class Convolutional(Layer):
         return SLOPES.get(self.options.activation)
 
     @property
+    def can_place(self) -> bool:
+        """Whether it can write its outputs into another layer's buffer."""
+        return self.slope is not None and not numba.config.DISABLE_JIT
+
+    @property
     def can_pool(self) -> bool:
         """Whether it can write the largest of each 2x2 outputs instead of all."""
         even = self.out_shape.height % 2 == self.out_shape.width % 2 == 0
-        return self.convolver.pools and even and self.slope is not None and not numba.config.DISABLE_JIT
+        return self.can_place and self.convolver.pools and even
 
     def infer(self, *in_shapes: Shape) -> Shape:
         (shape,) = in_shapes
@@ -113,13 +119,14 @@ class Convolutional(Layer):
             convolve_plain(output, x, self.weights.value, self.convolver, run.workspace)
         elif run.folded:
             slope = self.slope
-            place = run.place or Place(output.reshape(len(x), -1))
+            place = run.place or Place(output.reshape(len(x), self.out_shape.size))
             self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run)
             if slope is None:
                 activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
             return output
         else:
-            self.convolver.run(Place(output.reshape(len(x), -1)), x, *self._packed(False), ONE, run)
+            place = Place(output.reshape(len(x), self.out_shape.size))
+            self.convolver.run(place, x, *self._packed(False), ONE, run)
         finish(output, self.biases, self.batch_norm, self.options.activation)
         return output
 

@@ -25,12 +25,13 @@ from minidarknet.kernels.im2col import im2col
 from minidarknet.kernels.simd import BLOCK, LANES
 from minidarknet.kernels.tile import SLACK, WIDE, pack, pad_biases
 from minidarknet.kernels.winograd import pack_winograd, scratch_size, winograd
-from minidarknet.layers.base import Array, Place, Run
+from minidarknet.layers.base import Place, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.memory import aligned
 from minidarknet.shapes import Shape
 
 #: Fewer single pixels than this are laid out as columns too, because the weights are the larger part.
-POINTS_PIXELS = 2 * WIDE
+POINTS_PIXELS = 28
 #: Winograd's filters are 16/9 as large: with fewer pixels than this, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 36
 #: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
@@ -105,7 +106,7 @@ class Points(Convolver):
         convolve_points(
             place.output,
             place.start,
-            x.reshape(batch, -1),
+            x.reshape(batch, self.depth * self.pixels),
             weights[0],
             biases[0],
             self.offsets,

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.shapes import Shape
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from minidarknet.kernels.activations import ACTIVATIONS, LINEAR, activate
 from minidarknet.kernels.normalize import add_bias, normalize
-from minidarknet.layers.base import Array, Initial, Layer, Parameter
+from minidarknet.layers.base import Layer
+from minidarknet.layers.parameter import Array, Initial, Parameter
 
 # Darknet begins with a rolling variance of 0, so that an untrained network divides by 0.000001 and soon overflows.
 # With 1 an untrained network passes its numbers on. A loaded file replaces it either way.

@@ -11,7 +11,8 @@ import numpy as np
 from numba import prange
 
 from minidarknet.kernels.jit import kernel
-from minidarknet.layers.base import Array, Layer, Run
+from minidarknet.layers.base import Layer, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.shapes import Shape
 
 

@@ -21,7 +21,8 @@ from numba import prange
 
 from minidarknet.kernels.activations import ACTIVATIONS, activate
 from minidarknet.kernels.jit import kernel
-from minidarknet.layers.base import Array, Initial, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from minidarknet.kernels.activations import LOGISTIC, activate
-from minidarknet.layers.base import Array, Layer, Run
+from minidarknet.layers.base import Layer, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.shapes import Shape
 
 

@@ -21,7 +21,8 @@ from numba import prange
 
 from minidarknet.kernels.halving import maxpool_halving
 from minidarknet.kernels.jit import kernel
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
 

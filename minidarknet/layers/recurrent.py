@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.connected import connected_row
 from minidarknet.layers.convolutional import Convolutional, ConvolutionalOptions
+from minidarknet.layers.parameter import Array
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 

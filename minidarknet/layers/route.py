@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from minidarknet.cfg import Section
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import REQUIRED, option
 from minidarknet.shapes import Shape
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from minidarknet.cfg import Section
 from minidarknet.kernels.activations import ACTIVATIONS, activate
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import REQUIRED, option
 from minidarknet.shapes import Shape
 

@@ -17,7 +17,8 @@ import numpy as np
 from numba import prange
 
 from minidarknet.kernels.jit import kernel
-from minidarknet.layers.base import Array, Layer, LayerOptions, Run
+from minidarknet.layers.base import Layer, LayerOptions, Run
+from minidarknet.layers.parameter import Array
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 
