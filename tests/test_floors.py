@@ -30,6 +30,7 @@ FLOORS = {
     "download": 4,
     "zoo": 4,
     "prediction": 4,
+    "benchmark": 4,
     "console": 5,
     "cli": 5,
     "__main__": 5,

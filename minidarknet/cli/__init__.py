@@ -19,6 +19,7 @@ COMMANDS = {
     "summary": "print the layer table of a cfg, as Darknet does, and what it adds up to",
     "classify": "say what is in pictures",
     "fetch": "download the published weights and class names of a known network",
+    "bench": "measure how fast a network is on this machine, layer by layer",
 }
 
 EPILOG = """\
@@ -27,6 +28,7 @@ examples:
   minidarknet fetch tiny
   minidarknet classify tiny dog.jpg
   minidarknet classify cfg/tiny.cfg tiny.weights dog.jpg --names imagenet.names
+  minidarknet bench tiny
 
 exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted,
   141 the reader of the output has gone

@@ -62,6 +62,11 @@ def _compile(function: F, parallel: bool) -> F:
     return cast(F, compiled)
 
 
+def is_compiled() -> bool:
+    """Whether kernels become machine code: not where NUMBA_DISABLE_JIT is set, and then no speed means anything."""
+    return not numba.config.DISABLE_JIT
+
+
 @cache
 def kernel_folder() -> Path | None:
     """The folder for the compiled kernels of exactly these sources, or None where no place can be written."""
