@@ -31,6 +31,8 @@ FLOORS = {
     "zoo": 4,
     "prediction": 4,
     "benchmark": 4,
+    "accuracy": 4,
+    "comparison": 4,
     "console": 5,
     "cli": 5,
     "__main__": 5,
