@@ -176,6 +176,24 @@ def measure_machine(threads: int) -> Machine:
     return Machine(threads, peak.REGISTER_BITS, threads * ROUNDS * peak.OPERATIONS / arithmetic, words.nbytes / reading)
 
 
+def run_all_kernels(network: Network) -> None:
+    """Run a network once in each way that may take other kernels: layer by layer and folded, one image and two."""
+    network.initialize(SEED)
+    x = draw_input(network, 2)
+    for batch in (1, 2):
+        for folded in (False, True):
+            for _ in network.steps(x[:batch], folded=folded):
+                pass
+
+
+def run_peak_kernels() -> None:
+    """Run the kernels that measure the machine, on next to nothing."""
+    peak.multiply_adds(np.ones((1, peak.NUMBERS), np.float32), 1, np.float32(1), np.float32(0))
+    words = np.empty((1, 1), np.int64)
+    peak.write_all(words, 1)
+    peak.read_all(np.empty(1, np.int64), words)
+
+
 def describe(
     network: Network, x: Array, machine: Machine, first: FirstRun, forward: Spread, layers: Sequence[LayerSpeed]
 ) -> dict[str, Any]:

@@ -34,7 +34,7 @@ stride=2
 pad=1
 activation=leaky
 """
-CONVOLUTIONAL = NET + "[dropout]\n[conv]\nfilters=2\nactivation=linear\n[route]\nlayers=-1,-3\n[avg]\n[softmax]\n"
+CONVOLUTIONAL = NET + "[dropout]\n[conv]\nfilters=4\nactivation=linear\n[shortcut]\nfrom=-3\n[avg]\n[softmax]\n"
 MACHINE = Machine(threads=2, register_bits=512, flops=200e9, bandwidth=40e9)
 
 
@@ -78,7 +78,7 @@ def test_json_has_everything(folder: Path, capfd: Screen) -> None:
     assert set(found["first_run"]) == {"seconds", "compiled"}
     assert set(found["forward"]) == {"seconds", "images_per_second", "flops", "gflops", "peak_share"}
     assert [layer["kind"] for layer in found["layers"]] == [
-        *("convolutional", "dropout", "convolutional", "route", "avgpool", "softmax")
+        *("convolutional", "dropout", "convolutional", "shortcut", "avgpool", "softmax")
     ]
     assert set(found["layers"][0]) == {
         *("index", "kind", "window", "output", "seconds", "flops", "gflops", "peak_share"),
@@ -112,12 +112,12 @@ def test_the_numbers_agree_with_each_other(folder: Path, capfd: Screen, batch: i
 
 def test_bytes_are_inputs_and_output_and_parameters(folder: Path, capfd: Screen) -> None:
     layers = bench_json(capfd, "conv.cfg", "--batch", "2")["layers"]
-    image, first, second = 2 * 3 * 6 * 8, 2 * 4 * 3 * 4, 2 * 2 * 3 * 4
+    image, inner = 2 * 3 * 6 * 8, 2 * 4 * 3 * 4
     assert [layer["bytes"] for layer in layers[:4]] == [
-        4 * (image + first + 4 + 4 * 3 * 9),
+        4 * (image + inner + 4 + 4 * 3 * 9),
         0,  # dropout passes on what it gets
-        4 * (first + second + 2 + 2 * 4),
-        4 * (2 * (first + second)),  # a route reads two layers, here through the dropout
+        4 * (inner + inner + 4 + 4 * 4),
+        4 * (inner + inner + inner),  # a shortcut reads two layers
     ]
     assert (layers[1]["gigabytes_per_second"], layers[1]["memory_share"]) == (None, None)
 
@@ -240,8 +240,8 @@ def test_the_table_in_a_pipe(folder: Path, capfd: Screen) -> None:
     lines = out.splitlines()
     assert lines[0].split() == ["layer", "output", "ms", "GFLOP/s", "peak", "GB/s", "memory"]
     assert [" ".join(line.split()[:3]) for line in lines[1:7]] == [
-        *("0 convolutional 3x3/2", "1 dropout 4x3x4", "2 convolutional 4x3x2"),
-        *("3 route 4x3x6", "4 avgpool 1x1x6", "5 softmax 1x1x6"),
+        *("0 convolutional 3x3/2", "1 dropout 4x3x4", "2 convolutional 4x3x4"),
+        *("3 shortcut 4x3x4", "4 avgpool 1x1x4", "5 softmax 1x1x4"),
     ]
     assert [line[:12].strip() for line in lines[8:]] == [
         *("network", "forward", "images", "speed", "first run", "this machine")
@@ -262,7 +262,7 @@ def test_the_widest_table_fits_an_ordinary_terminal(monkeypatch: pytest.MonkeyPa
 
 def test_weights_of_ones_own(folder: Path, capfd: Screen) -> None:
     header = np.array([0, 2, 0, 0, 0], "<i4").tobytes()
-    numbers = np.ones(4 + 4 * 27 + 2 + 8, "<f4")
+    numbers = np.ones(4 + 4 * 27 + 4 + 16, "<f4")
     Path("my.weights").write_bytes(header + numbers.tobytes())
     assert bench("conv.cfg", "my.weights", "--runs", "1", "--json") == 0
     out, err = capfd.readouterr()
@@ -272,8 +272,8 @@ def test_weights_of_ones_own(folder: Path, capfd: Screen) -> None:
 
 def test_numbers_that_are_not_finite_are_told_behind_the_result(folder: Path, capfd: Screen) -> None:
     header = np.array([0, 2, 0, 0, 0], "<i4").tobytes()
-    numbers = np.ones(4 + 4 * 27 + 2 + 8, "<f4")
-    numbers[-8:] = 3e38  # of the second convolution: its sums are beyond float32
+    numbers = np.ones(4 + 4 * 27 + 4 + 16, "<f4")
+    numbers[-16:] = 3e38  # of the second convolution: its sums are beyond float32
     Path("my.weights").write_bytes(header + numbers.tobytes())
     assert bench("conv.cfg", "my.weights", "--runs", "1", "--json") == 4
     out, err = capfd.readouterr()
