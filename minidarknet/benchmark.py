@@ -74,6 +74,11 @@ class Machine:
     flops: float
     bandwidth: float
 
+    def best(self, other: Machine) -> Machine:
+        """The better of two measurements: whatever else the machine was doing has only made them worse."""
+        flops, bandwidth = max(self.flops, other.flops), max(self.bandwidth, other.bandwidth)
+        return Machine(self.threads, self.register_bits, flops, bandwidth)
+
 
 @dataclass(frozen=True)
 class FirstRun:
@@ -150,14 +155,15 @@ def first_not_finite(network: Network, x: Array) -> Layer | None:
     return next((layer for layer, y in network.steps(x, folded=True) if not np.isfinite(y).all()), None)
 
 
-#: Multiply-adds of each register in one run, some ten milliseconds' worth, and how many runs there are.
-ROUNDS, PEAK_RUNS = 1 << 22, 20
+#: Multiply-adds of each register in one run, a few milliseconds' worth, and how many runs there are: the best counts,
+#: and the shorter they are, the more likely it is that one of them had the processor for itself.
+ROUNDS, PEAK_RUNS = 1 << 20, 80
 #: What each thread reads: several times its share of the largest last-level cache. Fewer threads read as much as four.
 STREAM_BYTES, STREAM_RUNS = 1 << 26, 20
 
 
 def measure_machine(threads: int) -> Machine:
-    """Measure multiply-adds and memory, `threads` threads at a time; takes about a second."""
+    """Measure multiply-adds and memory, `threads` threads at a time; takes less than a second."""
     stream = max(threads, 4) * STREAM_BYTES
     if stream > memory_limit():
         raise InputError(
@@ -241,22 +247,23 @@ def _rates(flops: int, seconds: float, machine: Machine) -> dict[str, float | in
     }
 
 
+#: No time is shorter than this: a clock may stand still while a layer does nothing, and rates divide by times.
+SHORTEST = 1e-9
+
+
 def _seconds(call: Callable[[], Any]) -> float:
     start = perf_counter()
     call()
-    return perf_counter() - start
+    return max(perf_counter() - start, SHORTEST)
 
 
 def _seconds_by_layer(network: Network, x: Array) -> list[float]:
-    """What passes between the layers of one pass: the network yields after each of them.
-
-    At least a nanosecond, as a clock may stand still in a layer that does nothing.
-    """
+    """What passes between the layers of one pass: the network yields after each of them."""
     moments = [perf_counter()]
     for _ in network.steps(x, folded=True):
         moments.append(perf_counter())
-    return [max(after - before, 1e-9) for before, after in pairwise(moments)]
+    return [max(after - before, SHORTEST) for before, after in pairwise(moments)]
 
 
 def _runs_for(seconds: float) -> int:
-    return max(FEWEST, min(MOST, round(SECONDS / max(seconds, 1e-6))))
+    return max(FEWEST, min(MOST, round(SECONDS / seconds)))

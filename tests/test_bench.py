@@ -15,6 +15,7 @@ import pytest
 from minidarknet import benchmark, console
 from minidarknet.benchmark import Machine, Spread
 from minidarknet.cli import main
+from minidarknet.cli.bench import three_digits
 from minidarknet.errors import InputError, UsageError
 from minidarknet.kernels import jit, peak
 from minidarknet.kernels.threads import threads
@@ -163,6 +164,14 @@ def test_even_without_a_first_run_warm_ones_come_before_the_clock(monkeypatch: p
     assert [layer.seconds.maximum for layer in benchmark.time_layers(network, np.zeros((1, 3)), 4)] == [1, 2]
 
 
+def test_a_clock_that_stands_still_is_no_division_by_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    network: Any = SlowStart(monkeypatch)
+    monkeypatch.setattr(benchmark, "perf_counter", lambda: 7.0)
+    x = np.zeros((1, 3), np.float32)
+    assert benchmark.time_forward(network, x).minimum > 0
+    assert benchmark.time_layers(network, x)[0].seconds.minimum > 0
+
+
 def test_what_is_compiled_in_the_first_run_is_named() -> None:
     def doubled(x: int) -> int:
         return 2 * x
@@ -174,7 +183,7 @@ def test_what_is_compiled_in_the_first_run_is_named() -> None:
     assert benchmark.run_first(network, 1).compiled == ()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("seconds", "runs"), [(0, 200), (1e-4, 200), (0.1, 20), (3, 5)])
+@pytest.mark.parametrize(("seconds", "runs"), [(benchmark.SHORTEST, 200), (1e-4, 200), (0.1, 20), (3, 5)])
 def test_slow_networks_run_less_often(seconds: float, runs: int) -> None:
     assert benchmark._runs_for(seconds) == runs
 
@@ -212,6 +221,10 @@ def test_the_machine_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.threads, found.register_bits) == (2, peak.REGISTER_BITS)
     assert found.flops == 2 * benchmark.ROUNDS * peak.OPERATIONS
     assert found.bandwidth == 4 << 16
+
+
+def test_the_better_of_two_measurements_counts() -> None:
+    assert Machine(2, 512, 9, 4).best(Machine(2, 512, 8, 5)) == Machine(2, 512, 9, 5)
 
 
 def test_too_little_memory_to_measure_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,10 +300,15 @@ def test_batch_size_and_threads(folder: Path, capfd: Screen) -> None:
     assert found["layers"][0]["output"] == {"channels": 4, "height": 5, "width": 8, "is_image": True}
     assert bench_json(capfd, "conv.cfg", "--size", "12")["input"]["height"] == 12
     counts: list[int] = []
+
+    def measured(count: int) -> Machine:
+        counts.append(count)
+        return Machine(count, 512, flops=100e9 * len(counts), bandwidth=40e9)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark, "measure_machine", lambda count: counts.append(count) or MACHINE)
-        bench_json(capfd, "conv.cfg", "--threads", "1")
-    assert counts == [1]
+        patch.setattr(benchmark, "measure_machine", measured)
+        assert bench_json(capfd, "conv.cfg", "--threads", "1")["machine"]["gflops"] == 200
+    assert counts == [1, 1]  # before and after
 
 
 def test_a_vector_network_can_be_measured(folder: Path, capfd: Screen) -> None:
@@ -331,6 +349,14 @@ def test_without_a_compiler_nothing_is_measured(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(jit.numba.config, "DISABLE_JIT", 1)
     assert bench("conv.cfg") == 2
     assert "NUMBA_DISABLE_JIT is set, so kernels are interpreted and no time means anything" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0512, "0.0512"), (5.128, "5.13"), (51.2, "51.2"), (160.2, "160"), (51234.5, "51,234"), (9.999, "10.00")],
+)
+def test_three_digits(number: float, text: str) -> None:
+    assert three_digits(number) == text
 
 
 # -- bars ----------------------------------------------------------------------------------------------------------

@@ -305,7 +305,7 @@ def test_an_unreadable_picture_is_told_once_and_does_not_count(folder: Path, cap
     assert found["unreadable"] == ["pictures/green/3.png"]
     assert [network["accuracy"]["pictures"] for network in found["networks"]] == [4, 4]
     assert err.count("pictures/green/3.png") == 1
-    assert "1 pictures could not be read, and do not count" in err
+    assert "1 picture could not be read, and did not count" in err
 
 
 FILES = {"weights": "colours.weights", "names": "names"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
 from minidarknet.cli.summary import positive
@@ -71,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
         first = benchmark.run_first(network, x)
         forward = benchmark.time_forward(network, x, options.runs)
         layers = benchmark.time_layers(network, x, options.runs)
+        machine = machine.best(benchmark.measure_machine(count))  # again, in case the first was disturbed
         broken = benchmark.first_not_finite(network, x)
     found = benchmark.describe(network, x, machine, first, forward, layers)
     found |= {"weights": options.weights, "finite": broken is None}
@@ -118,17 +120,20 @@ def _print(found: dict[str, Any], shape: str) -> None:
         )
     console.table(["layer ", "output ", "ms", "", "GFLOP/s", "peak", "", "GB/s", "memory"], rows)
     console.result("")
-    images = "1 image" if found["batch"] == 1 else f"{found['batch']} images"
-    compiled = f"{len(first['compiled'])} kernels were compiled" if first["compiled"] else "nothing had to be compiled"
+    compiled = (
+        f"compiled meanwhile: {count_of(len(first['compiled']), 'kernel')}"
+        if first["compiled"]
+        else "nothing had to be compiled"
+    )
     facts = [
-        ("network", f"{found['cfg']}, {shape}, {images} at a time"),
+        ("network", f"{found['cfg']}, {shape}, {count_of(found['batch'], 'image')} at a time"),
         ("forward", spread_in_words(forward["seconds"])),
         ("images", f"{forward['images_per_second']:.1f} a second"),
         ("first run", f"{first['seconds']:.2f} s, not counted: {compiled}"),
         (
             "this machine",
             f"{machine['gflops']:.0f} GFLOP/s multiply-add, {machine['gigabytes_per_second']:.1f} GB/s from memory, "
-            f"{machine['threads']} threads with {machine['register_bits']}-bit registers (measured now)",
+            f"{count_of(machine['threads'], 'thread')} with {machine['register_bits']}-bit registers (measured now)",
         ),
     ]
     if forward["gflops"]:
@@ -140,9 +145,19 @@ def _print(found: dict[str, Any], shape: str) -> None:
 def spread_in_words(spread: dict[str, Any]) -> str:
     """A median and what it is the median of: `5.01 ms (half of 200 runs 4.98 to 5.10, all 4.90 to 6.31)`."""
     median, lower, upper, low, high = (
-        f"{1e3 * spread[name]:#.3g}" for name in ("median", "lower", "upper", "minimum", "maximum")
+        three_digits(1e3 * spread[name]) for name in ("median", "lower", "upper", "minimum", "maximum")
     )
     return f"{median} ms (half of {spread['runs']} runs {lower} to {upper}, all {low} to {high})"
+
+
+def three_digits(number: float) -> str:
+    """A number with three digits, or all of those before the point: 0.0512, 5.12, 512, 51,234."""
+    return f"{number:,.{max(0, 2 - floor(log10(number)))}f}"
+
+
+def count_of(number: int, thing: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _title(layer: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from minidarknet.cli.bench import add_timing_arguments
+from minidarknet.cli.bench import add_timing_arguments, count_of, three_digits
 from minidarknet.errors import InputError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         _print(found)
     failures = list(pictures.unreadable.values()) if pictures else []
     if failures:
-        console.error(f"{len(failures)} pictures could not be read, and do not count")
+        console.error(f"{count_of(len(failures), 'picture')} could not be read, and did not count")
     return failures[0].exit_code if failures else 0
 
 
@@ -194,7 +194,7 @@ def _print(found: dict[str, Any]) -> None:
                 f"{network['operations'] / 1e9:.2f} Bn",
                 f"{network['parameters']:,}",
                 f"{network['weights_bytes'] / 2**20:.1f} MB",
-                f"{1e3 * network['seconds_per_image']:.2f} ms",
+                f"{three_digits(1e3 * network['seconds_per_image'])} ms",
                 f"{network['gflops']:.1f}" if network["operations"] else "",
                 *(f"{100 * accuracy[top]:.1f} %" if accuracy else "" for top in ("top1", "top5")),
             ]
@@ -219,13 +219,13 @@ def _print(found: dict[str, Any]) -> None:
     images = "one image at a time" if found["batch"] == 1 else f"of one image, {found['batch']} at a time"
     lines = [
         found["argument"],
-        f"Time: median of the warm forward pass, {images}, on {found['threads']} threads. MB: 2^20 bytes.",
+        f"Time: median of the warm forward pass, {images}, on {count_of(found['threads'], 'thread')}. MB: 2^20 bytes.",
     ]
     if any(network["known_as"] == "squeezenet" for network in found["networks"]):
         lines.append(comparison.SQUEEZENET_NOTE)
     tried = [network["accuracy"]["pictures"] for network in found["networks"] if network["accuracy"]]
     if tried:
-        what = f"{max(tried)} pictures of {found['data']}, prepared by {found['preprocess']}"
+        what = f"{count_of(max(tried), 'picture')} of {found['data']}, prepared by {found['preprocess']}"
         lines.append(f"Accuracy: of {what}; the page's is of ImageNet's 50,000 validation pictures.")
     for line in filter(None, lines):
         console.result(fill(line, 80, break_long_words=False, break_on_hyphens=False))
@@ -245,7 +245,7 @@ def _print_bars(networks: list[dict[str, Any]]) -> None:
                 network["title"],
                 *(f"{network['parameters'] / 1e6:.1f} M", bars[0]),
                 *(f"{network['operations'] / 1e9:.2f} Bn", bars[1]),
-                *(f"{1e3 * network['seconds_per_image']:.2f} ms", bars[2]),
+                *(f"{three_digits(1e3 * network['seconds_per_image'])} ms", bars[2]),
             ]
         )
     console.table(["network ", "parameters", "", "operations", "", "time", ""], rows)

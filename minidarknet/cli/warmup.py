@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from minidarknet.cli.bench import count_of
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             benchmark.run_peak_kernels()
     seconds = perf_counter() - start
     if compiled:
-        console.result(f"compiled {len(compiled)} kernels in {seconds:.1f} s; they are kept in {folder}")
+        console.result(f"compiled {count_of(len(compiled), 'kernel')} in {seconds:.1f} s; they are kept in {folder}")
     else:
         console.result(f"nothing to compile: all kernels are in {folder}")
     return 0
