@@ -128,7 +128,7 @@ def _by_name(pairs: list[str], option: str, words: list[str]) -> dict[str, str]:
     table = {}
     known = {*words, *(Path(word).stem for word in words)}
     for pair in pairs:
-        name, equals, file = pair.rpartition("=")
+        name, equals, file = pair.partition("=")
         if not (name and equals and file):
             raise UsageError(f"--{option} {pair}: expected NAME=FILE, for example tiny=tiny.{option}")
         if name not in known:
