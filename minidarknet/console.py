@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 _out = Console(file=None, highlight=False, markup=False, emoji=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -36,6 +37,30 @@ def facts(pairs: list[tuple[str, str]]) -> None:
     for title, value in pairs:
         _out.print(f"{title:>{width}}", style="dim", end="  ")
         _out.print(value)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], dim: Collection[int] = ()) -> None:
+    """Print a table on stdout, in a terminal as in a pipe, without cutting anything off.
+
+    A title that ends in a blank has its column on the left; a column without a title holds bars (see `bar`). `dim` has
+    the numbers of the rows that matter less.
+    """
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for number, row in enumerate([titles, *rows], start=-1):
+        line = Text(style="dim" if number < 0 or number in dim else "")
+        for title, cell, width in zip(titles, row, widths, strict=True):
+            left = not title or title.endswith(" ")
+            line.append(f"{cell:<{width}} " if left else f"{cell:>{width}} ", style="" if title else "cyan")
+        line.rstrip()
+        _out.print(line)
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of `width` letters for a share of 1, to an eighth of a letter; never longer than that."""
+    eighths = round(8 * width * min(max(share, 0.0), 1.0))
+    if _out.options.ascii_only:
+        return "#" * round(eighths / 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def note(text: str) -> None:

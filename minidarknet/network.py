@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from minidarknet.cfg import Cfg, read_cfg
 from minidarknet.errors import InputError, UsageError
 from minidarknet.fusion import Step, plan
-from minidarknet.kernels.jit import thread_count
+from minidarknet.kernels.threads import thread_count
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost

@@ -33,7 +33,7 @@ def describe(network: Network, batch: int) -> dict[str, Any]:
     fields = receptive_fields(network)
     return {
         "cfg": network.path,
-        "input": _shape(network.input_shape),
+        "input": shape_values(network.input_shape),
         "batch": batch,
         "flops": network.flops(),
         "parameters": sum(parameter.size for _, parameter in network.parameters()),
@@ -46,8 +46,8 @@ def describe(network: Network, batch: int) -> dict[str, Any]:
                 "kind": layer.kind,
                 "line": layer.section.line,
                 "reads": list(layer.reads),
-                "input": _shape(layer.in_shape),
-                "output": _shape(layer.out_shape),
+                "input": shape_values(layer.in_shape),
+                "output": shape_values(layer.out_shape),
                 "flops": layer.flops(),
                 "parameters": sum(parameter.size for parameter in layer.parameters()),
                 "activation_bytes": layer.output_bytes(batch),
@@ -119,5 +119,6 @@ def _field_in_words(network: Network, facts: dict[str, Any]) -> str:
     return f"the whole input; {side} x {side} pixels at layer {windows[-1]['index']}, before it is summed up"
 
 
-def _shape(shape: Shape) -> dict[str, int | bool]:
+def shape_values(shape: Shape) -> dict[str, int | bool]:
+    """A shape as plain values."""
     return {"channels": shape.channels, "height": shape.height, "width": shape.width, "is_image": shape.is_image}

@@ -19,6 +19,9 @@ COMMANDS = {
     "summary": "print the layer table of a cfg, as Darknet does, and what it adds up to",
     "classify": "say what is in pictures",
     "fetch": "download the published weights and class names of a known network",
+    "bench": "measure how fast a network is on this machine, layer by layer",
+    "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
+    "warmup": "compile the kernels ahead, so that nothing waits for them later",
 }
 
 EPILOG = """\
@@ -27,6 +30,8 @@ examples:
   minidarknet fetch tiny
   minidarknet classify tiny dog.jpg
   minidarknet classify cfg/tiny.cfg tiny.weights dog.jpg --names imagenet.names
+  minidarknet bench tiny
+  minidarknet compare tiny squeezenet
 
 exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted,
   141 the reader of the output has gone

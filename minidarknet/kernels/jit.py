@@ -62,9 +62,9 @@ def _compile(function: F, parallel: bool) -> F:
     return cast(F, compiled)
 
 
-def thread_count() -> int:
-    """How many threads a kernel runs on now."""
-    return int(numba.get_num_threads())
+def is_compiled() -> bool:
+    """Whether kernels become machine code: not where NUMBA_DISABLE_JIT is set, and then no speed means anything."""
+    return not numba.config.DISABLE_JIT
 
 
 @cache

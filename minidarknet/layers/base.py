@@ -22,7 +22,7 @@ import numpy as np
 
 from minidarknet.cfg import Section
 from minidarknet.errors import CfgError, InputError
-from minidarknet.kernels.jit import thread_count
+from minidarknet.kernels.threads import thread_count
 from minidarknet.layers.parameter import Array, Initial, Parameter
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
