@@ -44,7 +44,7 @@ CASES = [
     ("winograd", 9, 13, 15, 40, 3, 1, 1, 1),
     ("winograd", 12, 33, 31, 65, 3, 1, 0, 1),
     ("winograd", 8, 14, 60, 34, 3, 1, 3, 1),
-    ("winograd", 20, 6, 6, 200, 3, 1, 1, 1),  # threads share the filters
+    ("winograd", 20, 10, 10, 200, 3, 1, 1, 1),  # threads share the filters
     ("winograd", 2, 120, 3, 4, 3, 1, 1, 1),
 ]
 

@@ -1,10 +1,11 @@
-"""Into Winograd's frequencies and back, in registers: the additions of B' and A' (see `winograd.py`).
+"""Into Winograd's frequencies and back, in registers: B' and A' of `winograd.py`, written out as sums.
 
-Each function handles LANES numbers at once. On the way in, the lanes are neighbouring patches: two registers hold the
-columns of a row that they share, and shuffles sort them, because a patch begins two columns right of the one before:
+Each function handles LANES numbers at once. On the way in, the lanes are neighbouring patches: four registers hold the
+columns of a row that they share, and shuffles sort them, because a patch begins four columns right of the one before:
 
-    columns  0 1 2 3 4 5 6 7 ...   ->   first column of each patch   0 2 4 6 ...      third:  the same, one lane further
-                                        second                       1 3 5 7 ...      fourth: likewise
+    columns  0 1 2 3 4 5 6 7 ...   ->   first column of each patch   0 4 8 ...      fifth: the first, one lane further
+                                        second                       1 5 9 ...      sixth: the second, likewise
+                                        third, fourth                ...
 
 On the way out, the lanes are filters.
 """
@@ -20,8 +21,10 @@ from numba.extending import intrinsic
 
 from minidarknet.kernels.simd import (
     BLOCK,
+    CONTRACT,
     INT64,
     LANES,
+    VECTOR,
     address,
     broadcast,
     lanes_below,
@@ -31,23 +34,58 @@ from minidarknet.kernels.simd import (
     shuffle,
     tile_type,
 )
-from minidarknet.kernels.tile import WIDE
 
-B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-A = ((1, 1, 1, 0), (0, 1, -1, -1))
-G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+#: Side of a patch's outputs, of a patch, and how many frequencies it has.
+OUT, IN, FREQUENCIES = 4, 6, 36
+#: The points at which the polynomials behind Winograd's convolution are taken: 0, A, -A, B, -B and infinity.
+A, B = 0.75, 1.5
+#: Patches whose outputs are written at a time: a whole register of pixels, pooled ones twice as many.
+PIECE, POOLED_PIECE = LANES // OUT, 2 * LANES // OUT
 
-#: Patches whose outputs are written at a time: two pixels for each, in a tile of one vector.
-PIECE = WIDE // 2
+
+def filter_matrix() -> np.ndarray:
+    """G: a row for each point p, (1, p, p squared) divided by its distances to the other points; for infinity 0 0 1."""
+    points = [0, A, -A, B, -B]
+    rows = [[p**i / np.prod([p - q for q in points if q != p]) for i in range(3)] for p in points]
+    return np.array([*rows, [0, 0, 1]])
 
 
-def _combine(builder: Any, signs: tuple[int, ...], values: list[Any]) -> Any:
-    """The sum of the values with their signs, 1, 0 or -1; a positive one comes first."""
-    total = None
-    for sign, value in sorted(zip(signs, values, strict=True), key=lambda pair: -pair[0]):
-        if sign:
-            total = value if total is None else (builder.fadd if sign > 0 else builder.fsub)(total, value)
-    return total
+def _add(builder: Any, a: Any, b: Any, factor: float = 1) -> Any:
+    """a + factor * b."""
+    if factor != 1:
+        b = builder.fmul(b, ir.Constant(VECTOR, [factor] * LANES), flags=CONTRACT)
+    return builder.fadd(a, b, flags=CONTRACT)
+
+
+def _into(builder: Any, x: list[Any]) -> list[Any]:
+    """B' times six registers."""
+
+    def add(a: Any, b: Any, factor: float) -> Any:
+        return _add(builder, a, b, factor)
+
+    even_a, odd_a = add(x[4], x[2], -B * B), add(x[3], x[1], -B * B)
+    even_b, odd_b = add(x[4], x[2], -A * A), add(x[3], x[1], -A * A)
+    return [
+        add(add(x[4], x[2], -A * A - B * B), x[0], A * A * B * B),
+        add(even_a, odd_a, A),
+        add(even_a, odd_a, -A),
+        add(even_b, odd_b, B),
+        add(even_b, odd_b, -B),
+        add(add(x[5], x[3], -A * A - B * B), x[1], A * A * B * B),
+    ]
+
+
+def _out_of(builder: Any, m: list[Any], row: int) -> Any:
+    """Row `row` of A' times six registers: m0 + A^row * (m1 +- m2) + B^row * (m3 +- m4), and m5 in the last row."""
+    join = builder.fsub if row % 2 else builder.fadd
+    pair_a, pair_b = join(m[1], m[2]), join(m[3], m[4])
+    if row == 0:
+        return builder.fadd(builder.fadd(m[0], pair_a), pair_b)
+    start = m[5] if row == OUT - 1 else ir.Constant(VECTOR, None)
+    if row == OUT - 1:
+        return _add(builder, _add(builder, start, pair_a, A**row), pair_b, B**row)
+    scaled = builder.fmul(pair_a, ir.Constant(VECTOR, [A**row] * LANES))
+    return _add(builder, scaled, pair_b, B**row)
 
 
 @intrinsic
@@ -63,7 +101,7 @@ def to_frequencies(
     height: Any,
     width: Any,
 ) -> Any:
-    """Turn LANES - 1 patches side by side into frequencies[v:], 16 of them `pitch` apart.
+    """Turn LANES - 1 patches side by side into frequencies[v:], all of them `pitch` apart.
 
     The first patch has its corner at row `top` and column `left` of a plane, `images[s]`; what is outside the plane's
     `height` rows and `width` columns is 0 and not read.
@@ -72,25 +110,21 @@ def to_frequencies(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         frequencies_, v_, pitch_, images_, s_, top_, left_, height_, width_ = arguments
         corner = address(context, builder, signature.args[3], images_, s_)
-        masks = [lanes_below(builder, builder.add(left_, INT64(half * LANES)), width_) for half in range(2)]
+        masks = [lanes_below(builder, builder.add(left_, INT64(part * LANES)), width_) for part in range(OUT)]
         rows = []
-        for y in range(4):
+        for y in range(IN):
             inside = broadcast(builder, builder.icmp_unsigned("<", builder.add(top_, INT64(y)), height_))
             start = builder.gep(corner, [builder.mul(width_, INT64(y))])
-            rows.append(
-                [
-                    load_masked(builder, builder.gep(start, [INT64(half * LANES)]), builder.and_(masks[half], inside))
-                    for half in range(2)
-                ]
-            )
+            places = [builder.gep(start, [INT64(part * LANES)]) for part in range(OUT)]
+            rows.append([load_masked(builder, places[part], builder.and_(masks[part], inside)) for part in range(OUT)])
+        parts = [_into(builder, [row[part] for row in rows]) for part in range(OUT)]
         first = address(context, builder, signature.args[0], frequencies_, v_)
-        for i, signs in enumerate(B):
-            a, b = (_combine(builder, signs, [row[half] for row in rows]) for half in range(2))
-            columns = [shuffle(builder, a, b, [2 * lane + x for lane in range(LANES)]) for x in range(2)]
+        for i in range(IN):
+            columns = _every_fourth(builder, [part[i] for part in parts])
             further = [*range(1, LANES), LANES - 1]
-            columns += [shuffle(builder, column, column, further) for column in columns]
-            for j, column_signs in enumerate(B):
-                put(builder, _combine(builder, column_signs, columns), first, builder.mul(pitch_, INT64(4 * i + j)))
+            columns += [shuffle(builder, column, column, further) for column in columns[:2]]
+            for j, value in enumerate(_into(builder, columns)):
+                put(builder, value, first, builder.mul(pitch_, INT64(IN * i + j)))
         return context.get_dummy_value()
 
     integer = types.int64
@@ -98,51 +132,59 @@ def to_frequencies(
     return types.none(frequencies, *places), generate
 
 
-def _square(builder: Any, first: Any, step: Any, rows: list[int]) -> list[list[Any]]:
-    """Rows 0 and 1 of the 2x2 outputs of one patch, whose 16 sums are `step` numbers apart."""
-    sums = [
-        [load(builder, builder.gep(first, [builder.mul(step, INT64(4 * i + j))]), 0) for j in range(4)]
-        for i in range(4)
-    ]
-    square = []
-    for row in rows:
-        line = [_combine(builder, A[row], [sums[i][j] for i in range(4)]) for j in range(4)]
-        square.append([_combine(builder, A[x], line) for x in range(2)])
-    return square
+def _every_fourth(builder: Any, parts: list[Any]) -> list[Any]:
+    """Four registers of columns 0, 1, 2, ... sorted into those of columns 0, 4, 8, ... and 1, 5, 9, ... and so on."""
+
+    def every_second(a: Any, b: Any, first: int) -> Any:
+        return shuffle(builder, a, b, [2 * lane + first for lane in range(LANES)])
+
+    halves = [[every_second(*parts[:2], first), every_second(*parts[2:], first)] for first in range(2)]
+    return [every_second(*halves[x % 2], x // 2) for x in range(OUT)]
+
+
+def _line(builder: Any, first: Any, step: Any, row: int) -> list[Any]:
+    """Row `row` of the outputs of a patch, whose sums are `step` numbers apart."""
+    column = []
+    for j in range(IN):
+        sums = [load(builder, builder.gep(first, [builder.mul(step, INT64(IN * i + j))]), 0) for i in range(IN)]
+        column.append(_out_of(builder, sums, row))
+    return [_out_of(builder, column, x) for x in range(OUT)]
 
 
 @intrinsic(prefer_literal=True)
 def from_frequencies(typing: Any, sums: Any, m: Any, step: Any, row: Any) -> Any:
-    """A tile of one vector: of the PIECE patches at sums[m:], row 0 or 1 of their outputs, two pixels for each."""
+    """A tile of one vector: of the PIECE patches at sums[m:], row 0, 1, 2 or 3 of their outputs, 4 pixels for each."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums_, m_, step_, _ = arguments
         first = address(context, builder, signature.args[0], sums_, m_)
         tile = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
         for p in range(PIECE):
-            patch = builder.gep(first, [INT64(p * BLOCK)])
-            ((left, right),) = _square(builder, patch, step_, [row.literal_value])
-            tile = builder.insert_value(tile, left, [0, 2 * p])
-            tile = builder.insert_value(tile, right, [0, 2 * p + 1])
+            line = _line(builder, builder.gep(first, [INT64(p * BLOCK)]), step_, row.literal_value)
+            for x in range(OUT):
+                tile = builder.insert_value(tile, line[x], [0, OUT * p + x])
         return tile
 
-    return tile_type(1, 2 * PIECE)(sums, types.int64, types.int64, row), generate
+    return tile_type(1, OUT * PIECE)(sums, types.int64, types.int64, row), generate
 
 
-@intrinsic
-def largest_of_squares(typing: Any, sums: Any, m: Any, step: Any) -> Any:
-    """A tile of one vector: of the WIDE patches at sums[m:], the largest of their four outputs."""
+@intrinsic(prefer_literal=True)
+def largest_of_squares(typing: Any, sums: Any, m: Any, step: Any, row: Any) -> Any:
+    """A tile of one vector: of the POOLED_PIECE patches at sums[m:], in row 0 or 1 of their squares of 2x2 outputs the
+    largest number of each square, two for each patch."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums_, m_, step_ = arguments
+        sums_, m_, step_, _ = arguments
         first = address(context, builder, signature.args[0], sums_, m_)
         tile = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
-        for p in range(WIDE):
+        for p in range(POOLED_PIECE):
             patch = builder.gep(first, [INT64(p * BLOCK)])
-            (largest, *others), lower = _square(builder, patch, step_, [0, 1])
-            for value in others + lower:
-                largest = builder.select(builder.fcmp_ordered(">", value, largest), value, largest)
-            tile = builder.insert_value(tile, largest, [0, p])
+            upper, lower = (_line(builder, patch, step_, 2 * row.literal_value + y) for y in range(2))
+            for x in range(2):
+                largest, *others = upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]
+                for value in others:
+                    largest = builder.select(builder.fcmp_ordered(">", value, largest), value, largest)
+                tile = builder.insert_value(tile, largest, [0, 2 * p + x])
         return tile
 
-    return tile_type(1, WIDE)(sums, types.int64, types.int64), generate
+    return tile_type(1, 2 * POOLED_PIECE)(sums, types.int64, types.int64, row), generate

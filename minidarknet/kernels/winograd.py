@@ -29,7 +29,16 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.frequencies import PIECE, G, from_frequencies, largest_of_squares, to_frequencies
+from minidarknet.kernels.frequencies import (
+    FREQUENCIES,
+    OUT,
+    PIECE,
+    POOLED_PIECE,
+    filter_matrix,
+    from_frequencies,
+    largest_of_squares,
+    to_frequencies,
+)
 from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
 from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, pack, sum_up, tile_width
@@ -55,7 +64,7 @@ def turn_patches(
     i = 0
     while i < count:
         line, column = (first + i) // patch_columns, (first + i) % patch_columns
-        b, top, left = line // patch_rows, 2 * (line % patch_rows) - padding, 2 * column - padding
+        b, top, left = line // patch_rows, OUT * (line % patch_rows) - padding, OUT * column - padding
         for c in range(channels):
             s = ((b * channels + c) * height + top) * width + left
             to_frequencies(frequencies, c * pitch + i, channels * pitch, flat, s, top, left, height, width)
@@ -80,7 +89,7 @@ def multiply(
     The sums of a frequency take `chunk` patches.
     """
     channels = len(offsets)
-    for q in range(16):
+    for q in range(FREQUENCIES):
         k, v, m = w + q * channels * BLOCK, q * channels * pitch, q * chunk * BLOCK
         x = 0
         while x < count:
@@ -125,20 +134,31 @@ def write_squares(
     while i < count:
         line, column = (first + i) // patch_columns, (first + i) % patch_columns
         b, row = line // patch_rows, line % patch_rows
-        length = min(count - i, patch_columns - column, WIDE if pooled else PIECE)
+        length = min(count - i, patch_columns - column, POOLED_PIECE if pooled else PIECE)
+        side = OUT // 2 if pooled else OUT  # of the square that a patch becomes
         for v in range(0, min(filters, BLOCK), LANES):
-            m, corner = i * BLOCK + v, o + b * image_step + v * plane
+            m, below = i * BLOCK + v, rows - side * row
+            corner = o + b * image_step + v * plane + side * row * columns + side * column
+            pixels, more = min(side * length, columns - side * column), filters - v
             if pooled:
-                largest = finish(largest_of_squares(sums, m, step), biases, f + v, slope)
-                store(largest, output, corner + row * columns + column, plane, filters - v, length)
-            else:
-                corner += 2 * row * columns + 2 * column
-                pixels = min(2 * length, columns - 2 * column)
-                upper = finish(from_frequencies(sums, m, step, 0), biases, f + v, slope)
-                lower = finish(from_frequencies(sums, m, step, 1), biases, f + v, slope)
-                store(upper, output, corner, plane, filters - v, pixels)
-                if 2 * row + 1 < rows:
-                    store(lower, output, corner + columns, plane, filters - v, pixels)
+                zero = finish(largest_of_squares(sums, m, step, 0), biases, f + v, slope)
+                store(zero, output, corner, plane, more, pixels)
+                if below > 1:
+                    one = finish(largest_of_squares(sums, m, step, 1), biases, f + v, slope)
+                    store(one, output, corner + columns, plane, more, pixels)
+                continue
+            # Rows 0 and 2 share most of their additions, as do 1 and 3.
+            zero = finish(from_frequencies(sums, m, step, 0), biases, f + v, slope)
+            two = finish(from_frequencies(sums, m, step, 2), biases, f + v, slope)
+            store(zero, output, corner, plane, more, pixels)
+            if below > 2:
+                store(two, output, corner + 2 * columns, plane, more, pixels)
+            one = finish(from_frequencies(sums, m, step, 1), biases, f + v, slope)
+            three = finish(from_frequencies(sums, m, step, 3), biases, f + v, slope)
+            if below > 1:
+                store(one, output, corner + columns, plane, more, pixels)
+            if below > 3:
+                store(three, output, corner + 3 * columns, plane, more, pixels)
         i += length
 
 
@@ -179,15 +199,15 @@ def winograd(
     """
     batch, channels = images.shape[:2]
     threads = len(scratch)
-    patch_rows, patch_columns = (rows + 1) // 2, (columns + 1) // 2
+    patch_rows, patch_columns = (rows + OUT - 1) // OUT, (columns + OUT - 1) // OUT
     patches, blocks = batch * patch_rows * patch_columns, (filters + BLOCK - 1) // BLOCK
     pitch = chunk + LANES
-    out_rows, out_columns = (patch_rows, patch_columns) if pooled else (rows, columns)
+    out_rows, out_columns = (rows // 2, columns // 2) if pooled else (rows, columns)
     flat = output.reshape(-1)
     for thread in prange(threads):
         number: Any = np.int64(thread)  # a parallel index is unsigned
         sums = scratch[number]
-        frequencies = sums[(16 * chunk + WIDE) * BLOCK :]
+        frequencies = sums[(FREQUENCIES * chunk + WIDE) * BLOCK :]
         low, high, begin, end = 0, patches, 0, blocks
         if by_filters:
             begin, end = number * blocks // threads, (number + 1) * blocks // threads
@@ -199,7 +219,7 @@ def winograd(
             turn_patches(frequencies, images, first, count, pitch, padding, patch_rows, patch_columns)
             for block in range(begin, end):
                 f = block * BLOCK
-                multiply(sums, weights, 16 * f * channels, frequencies, offsets, pitch, chunk, count, filters - f)
+                multiply(sums, weights, FREQUENCIES * f * channels, frequencies, offsets, pitch, chunk, count, filters - f)
                 write_squares(
                     flat,
                     start + f * out_rows * out_columns,
@@ -222,15 +242,16 @@ def winograd(
 
 def scratch_size(channels: int, chunk: int) -> int:
     """Numbers of scratch for each thread."""
-    return (16 * chunk + WIDE) * BLOCK + 16 * channels * (chunk + LANES)
+    return (FREQUENCIES * chunk + WIDE) * BLOCK + FREQUENCIES * channels * (chunk + LANES)
 
 
 def pack_winograd(weights: Floats) -> Floats:
-    """Filters (filters, channels, 3, 3) as (blocks, 16 frequencies, channels, BLOCK), flat."""
+    """Filters (filters, channels, 3, 3) as (blocks, frequencies, channels, BLOCK), flat."""
     filters, channels = weights.shape[:2]
-    turned = np.einsum("iy,fcyx,jx->ijfc", G, weights.astype(np.float64), G).astype(np.float32)
+    g = filter_matrix()
+    turned = np.einsum("iy,fcyx,jx->ijfc", g, weights.astype(np.float64), g).astype(np.float32)
     blocks = [
-        np.concatenate([pack(frequency) for frequency in turned[:, :, f : f + BLOCK].reshape(16, -1, channels)])
+        np.concatenate([pack(frequency) for frequency in turned[:, :, f : f + BLOCK].reshape(FREQUENCIES, -1, channels)])
         for f in range(0, filters, BLOCK)
     ]
     return np.concatenate(blocks)
