@@ -82,3 +82,26 @@ def _parts(layer: Layer, layers: list[Layer], readers: list[list[Layer]]) -> dic
         starts[read] = start
         start += part.out_shape.size
     return starts
+
+
+def lives(steps: list[Step], layers: list[Layer]) -> list[tuple[int, int]]:
+    """The first and the last step at which each layer's buffer is needed.
+
+    A layer that passes its input on has none, and its readers read the buffer behind it. What nobody reads is an
+    answer, and lives to the end.
+    """
+    home = {layer.index: step.home.index for step in steps for layer in step.layers}
+    first = [len(steps)] * len(layers)
+    last = [-1] * len(layers)
+    for moment, step in enumerate(steps):
+        if step.home is step.layers[0] and step.home.output_bytes(1) == 0 and step.home.reads[0] >= 0:
+            home[step.home.index] = home[step.home.reads[0]]
+        buffer = home[step.layers[-1].index]
+        first[buffer] = min(first[buffer], moment)
+        for read in step.layers[0].reads:
+            if read >= 0:
+                last[home[read]] = moment
+    for number, end in enumerate(last):
+        if end < 0 or number == home[layers[-1].index]:
+            last[number] = len(steps)
+    return list(zip(first, last, strict=True))

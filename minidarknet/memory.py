@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from minidarknet.errors import UsageError
@@ -38,3 +39,28 @@ def mebibytes(size: int) -> str:
 def aligned(size: int) -> int:
     """A number of float32 that fills whole cache lines of 64 bytes, 16 numbers each."""
     return -(-size // 16) * 16
+
+
+def arrange(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+    """Where parts of memory can begin so that no two of them overlap that live at the same time; and the size of all.
+
+    A life is its first and last moment. Each part takes the first gap that is large enough, so that memory that was
+    written a moment ago, and is in the caches still, is used again first.
+
+    >>> arrange([10, 10, 5], [(0, 1), (1, 2), (2, 3)])
+    ([0, 10, 0], 20)
+    """
+    starts: list[int] = []
+    for size, (birth, death) in zip(sizes, lives, strict=True):
+        taken = [
+            (start, start + sizes[other])
+            for other, start in enumerate(starts)
+            if sizes[other] and lives[other][0] <= death and birth <= lives[other][1]
+        ]
+        place = 0
+        for low, high in sorted(taken):
+            if place + size <= low:
+                break
+            place = max(place, high)
+        starts.append(place)
+    return starts, max((start + size for start, size in zip(starts, sizes, strict=True)), default=0)

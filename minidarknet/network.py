@@ -20,13 +20,13 @@ from numpy.typing import ArrayLike
 
 from minidarknet.cfg import Cfg, read_cfg
 from minidarknet.errors import InputError, UsageError
-from minidarknet.fusion import Step, plan
+from minidarknet.fusion import Step, lives, plan
 from minidarknet.kernels.threads import thread_count
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost
 from minidarknet.layers.parameter import Array, Parameter
-from minidarknet.memory import aligned, mebibytes, memory_limit
+from minidarknet.memory import aligned, arrange, mebibytes, memory_limit
 from minidarknet.net_options import NetOptions, input_shape
 from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape
@@ -105,7 +105,8 @@ class Network:
 
     def _connect(self, shape: Shape) -> None:
         self.input_shape = shape
-        self._batch = -1  # no memory yet
+        self._batch, self._shared = -1, False  # no memory yet
+        self._memory = empty_aligned(0)
         for layer in self.layers:
             layer.connect(*(shape if read < 0 else self.layers[read].out_shape for read in layer.reads))
         self._plan = plan(self.layers)
@@ -178,18 +179,24 @@ class Network:
                 f"{mebibytes(limit)} of this machine; take a smaller batch or input, or set MINIDARKNET_MEMORY (MiB)"
             )
 
-    def allocate(self, batch: int) -> None:
-        """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough."""
+    def allocate(self, batch: int, shared: bool = False) -> None:
+        """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough.
+
+        Shared, a layer's buffer is used again when nobody reads it any more, which keeps the caches warm.
+        """
         self.check_memory(batch)
-        sizes = [layer.output_bytes(batch) // 4 for layer in self.layers]
+        sizes = [aligned(layer.output_bytes(batch) // 4) for layer in self.layers]
+        always = [(0, len(self.layers))] * len(self.layers)
+        starts, total = arrange(sizes, lives(self._plan, self.layers) if shared else always)
         workspace = max(layer.workspace_size() for layer in self.layers)
+        outputs = aligned(workspace)
         # One piece for all, so that the system can give it large pages, and each part begins on a cache line.
-        memory = empty_aligned(sum(aligned(size) for size in (workspace, *sizes)))
-        self._workspace, start = memory[:workspace], aligned(workspace)
-        for layer, size in zip(self.layers, sizes, strict=True):
-            layer.allocate(batch, memory[start : start + size])
-            start += aligned(size)
-        self._batch = batch
+        if len(self._memory) < outputs + total:
+            self._memory = empty_aligned(outputs + total)
+        self._workspace = self._memory[:workspace]
+        for layer, start, size in zip(self.layers, starts, sizes, strict=True):
+            layer.allocate(batch, self._memory[outputs + start : outputs + start + size])
+        self._batch, self._shared = batch, shared
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
@@ -221,7 +228,7 @@ class Network:
         """Run as `forward` does, yielding the layers that were done at once and the output of the last of them.
 
         Batch norm is folded into the weights, and layers hand their work over where they can (see `fusion.py`): the
-        kernels and, but for the rounding, the numbers are those of `steps`.
+        kernels and, but for the rounding, the numbers are those of `steps`. An output is valid until the next step.
         """
         images, run = self._begin(x, truth, folded=True)
         outputs = {-1: images}
@@ -250,8 +257,8 @@ class Network:
         """The images as a batch, with memory taken for it."""
         self.check_runs()
         images = self._as_batch(x)
-        if len(images) > self._batch:
-            self.allocate(len(images))
+        if len(images) > self._batch or self._shared != folded:
+            self.allocate(len(images), shared=folded)
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
         return images, Run(self._workspace, truths, folded, threads=thread_count())
 
