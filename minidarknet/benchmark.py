@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from minidarknet.errors import InputError, UsageError
+from minidarknet.fusion import Step
 from minidarknet.kernels import peak
 from minidarknet.kernels.jit import announce_compiling, is_compiled
-from minidarknet.layers.base import Array, Layer
+from minidarknet.layers.base import Layer
+from minidarknet.layers.parameter import Array
 from minidarknet.memory import mebibytes, memory_limit
 from minidarknet.network import Network
 from minidarknet.summary import shape_values
@@ -90,9 +92,12 @@ class FirstRun:
 
 @dataclass(frozen=True)
 class LayerSpeed:
-    """One layer's time for a whole batch, its operations (by Darknet's count) and the bytes that it has to move."""
+    """The time of one layer, or of a convolution and its pool, for a whole batch.
 
-    layer: Layer
+    flops are its operations by Darknet's count, moved the bytes that it has to move.
+    """
+
+    layers: tuple[Layer, ...]
     seconds: Spread
     flops: int
     moved: int
@@ -106,7 +111,7 @@ def check_compiled() -> None:
 
 def draw_input(network: Network, batch: int) -> Array:
     """Take the memory for a batch (refused beforehand where there is too little), and draw images at random."""
-    network.allocate(batch)
+    network.allocate(batch, shared=True)
     shape = (batch, *network.input_shape.array_shape)
     return np.random.default_rng(SEED).random(shape, np.float32)
 
@@ -128,31 +133,37 @@ def time_forward(network: Network, x: Array, runs: int | None = None) -> Spread:
 
 
 def time_layers(network: Network, x: Array, runs: int | None = None) -> list[LayerSpeed]:
-    """The time of each layer of the same pass, over `runs` runs (None: a few seconds' worth)."""
-    before = [sum(_seconds_by_layer(network, x)) for _ in range(WARM_RUNS)]
-    passes = [_seconds_by_layer(network, x) for _ in range(runs or _runs_for(min(before)))]
-    batch = len(x)
+    """The time of each step of the same pass, over `runs` runs (None: a few seconds' worth)."""
+    before = [sum(_seconds_by_step(network, x)) for _ in range(WARM_RUNS)]
+    passes = [_seconds_by_step(network, x) for _ in range(runs or _runs_for(min(before)))]
+    batch, steps = len(x), [step for step, _ in network.fused(x)]
     return [
-        LayerSpeed(layer, Spread.of(seconds), batch * layer.flops(), bytes_moved(network, layer, batch))
-        for layer, seconds in zip(network.layers, zip(*passes, strict=True), strict=True)
+        LayerSpeed(
+            step.layers,
+            Spread.of(seconds),
+            batch * sum(layer.flops() for layer in step.layers),
+            bytes_moved(network, step, batch),
+        )
+        for step, seconds in zip(steps, zip(*passes, strict=True), strict=True)
     ]
 
 
-def bytes_moved(network: Network, layer: Layer, batch: int) -> int:
-    """Bytes that a layer has to move at the least: inputs, output and parameters, each once.
+def bytes_moved(network: Network, step: Step, batch: int) -> int:
+    """Bytes that a step has to move at the least: inputs, output and parameters, each once.
 
-    None where the layer has no output of its own and passes on what it gets.
+    0 where nothing is left to do, or a layer has no output of its own and passes on what it gets.
     """
-    if layer.output_bytes(batch) == 0:
+    first, last = step.layers[0], step.layers[-1]
+    if step.done or last.output_bytes(batch) == 0:
         return 0
-    sources = [network.input_shape if read < 0 else network.layers[read].out_shape for read in layer.reads]
-    images = batch * (sum(source.size for source in sources) + layer.out_shape.size)
-    return 4 * (images + sum(parameter.size for parameter in layer.parameters()))
+    sources = [network.input_shape if read < 0 else network.layers[read].out_shape for read in first.reads]
+    images = batch * (sum(source.size for source in sources) + last.out_shape.size)
+    return 4 * (images + sum(parameter.size for layer in step.layers for parameter in layer.parameters()))
 
 
 def first_not_finite(network: Network, x: Array) -> Layer | None:
     """The first layer that puts out NaN or infinity, or None."""
-    return next((layer for layer, y in network.steps(x, folded=True) if not np.isfinite(y).all()), None)
+    return next((step.layers[-1] for step, y in network.fused(x) if not np.isfinite(y).all()), None)
 
 
 #: Multiply-adds of each register in one run, a few milliseconds' worth, and how many runs there are: the best counts,
@@ -183,13 +194,14 @@ def measure_machine(threads: int) -> Machine:
 
 
 def run_all_kernels(network: Network) -> None:
-    """Run a network once in each way that may take other kernels: layer by layer and folded, one image and two."""
+    """Run a network once in each way that may take other kernels: layer by layer and fused, one image and two."""
     network.initialize(SEED)
     x = draw_input(network, 2)
     for batch in (1, 2):
-        for folded in (False, True):
-            for _ in network.steps(x[:batch], folded=folded):
-                pass
+        for _ in network.steps(x[:batch]):
+            pass
+        for _ in network.fused(x[:batch]):
+            pass
 
 
 def run_peak_kernels() -> None:
@@ -223,10 +235,11 @@ def describe(
         },
         "layers": [
             {
-                "index": speed.layer.index,
-                "kind": speed.layer.kind,
-                "window": speed.layer.window(),
-                "output": shape_values(speed.layer.out_shape),
+                "index": speed.layers[0].index,
+                "kind": speed.layers[0].kind,
+                "window": speed.layers[0].window(),
+                "with": [layer.index for layer in speed.layers[1:]],
+                "output": shape_values(speed.layers[-1].out_shape),
                 "seconds": asdict(speed.seconds),
                 **_rates(speed.flops, speed.seconds.median, machine),
                 "bytes": speed.moved,
@@ -257,10 +270,10 @@ def _seconds(call: Callable[[], Any]) -> float:
     return max(perf_counter() - start, SHORTEST)
 
 
-def _seconds_by_layer(network: Network, x: Array) -> list[float]:
-    """What passes between the layers of one pass: the network yields after each of them."""
+def _seconds_by_step(network: Network, x: Array) -> list[float]:
+    """What passes between the steps of one pass: the network yields after each of them."""
     moments = [perf_counter()]
-    for _ in network.steps(x, folded=True):
+    for _ in network.fused(x):
         moments.append(perf_counter())
     return [max(after - before, SHORTEST) for before, after in pairwise(moments)]
 

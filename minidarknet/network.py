@@ -224,8 +224,8 @@ class Network:
                 outputs.append(layer.forward(*inputs, run=run))
             yield layer, outputs[-1]
 
-    def fused(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[tuple[Layer, ...], Array]]:
-        """Run as `forward` does, yielding the layers that were done at once and the output of the last of them.
+    def fused(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[Step, Array]]:
+        """Run as `forward` does, yielding each step, with the layers that it did at once, and their output.
 
         Batch norm is folded into the weights, and layers hand their work over where they can (see `fusion.py`): the
         kernels and, but for the rounding, the numbers are those of `steps`. An output is valid until the next step.
@@ -235,7 +235,7 @@ class Network:
         for step in self._plan:
             with np.errstate(all="ignore"):
                 self._take(step, outputs, run)
-            yield step.layers, outputs[step.layers[-1].index]
+            yield step, outputs[step.layers[-1].index]
 
     def _take(self, step: Step, outputs: dict[int, Array], run: Run) -> None:
         """Take one step of a prediction: from the outputs that are there to that of its last layer."""

@@ -82,7 +82,7 @@ def test_json_has_everything(folder: Path, capfd: Screen) -> None:
         *("convolutional", "dropout", "convolutional", "shortcut", "avgpool", "softmax")
     ]
     assert set(found["layers"][0]) == {
-        *("index", "kind", "window", "output", "seconds", "flops", "gflops", "peak_share"),
+        *("index", "kind", "window", "with", "output", "seconds", "flops", "gflops", "peak_share"),
         *("bytes", "gigabytes_per_second", "memory_share"),
     }
     assert set(found["layers"][0]["seconds"]) == {"runs", "median", "lower", "upper", "minimum", "maximum"}
@@ -132,19 +132,19 @@ class SlowStart:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.passes = 0.0, 0
-        self.layers = [SimpleNamespace(flops=lambda: 0, output_bytes=lambda _: 0) for _ in range(2)]
+        layers = [SimpleNamespace(flops=lambda: 0, output_bytes=lambda _: 0, reads=()) for _ in range(2)]
+        self.steps = [SimpleNamespace(layers=(layer,), done=False) for layer in layers]
         monkeypatch.setattr(benchmark, "perf_counter", lambda: self.now)
 
-    def steps(self, x: Any, folded: bool) -> Iterator[tuple[Any, Any]]:
-        assert folded
+    def fused(self, x: Any) -> Iterator[tuple[Any, Any]]:
         self.now += 0 if self.passes else 100
         self.passes += 1
-        for seconds, layer in enumerate(self.layers, start=1):
+        for seconds, step in enumerate(self.steps, start=1):
             self.now += seconds
-            yield layer, None
+            yield step, None
 
     def forward(self, x: Any) -> None:
-        for _ in self.steps(x, True):
+        for _ in self.fused(x):
             pass
 
 
@@ -186,6 +186,26 @@ def test_what_is_compiled_in_the_first_run_is_named() -> None:
 @pytest.mark.parametrize(("seconds", "runs"), [(benchmark.SHORTEST, 200), (1e-4, 200), (0.1, 20), (3, 5)])
 def test_slow_networks_run_less_often(seconds: float, runs: int) -> None:
     assert benchmark._runs_for(seconds) == runs
+
+
+def test_a_pool_and_a_route_that_are_done_with_others(folder: Path, capfd: Screen) -> None:
+    conv = "[conv]\nfilters=4\nsize=3\npad=1\nactivation=leaky\n"
+    route = "[conv]\nfilters=2\nactivation=relu\n[route]\nlayers=-2\n"
+    Path("fire.cfg").write_text(
+        f"[net]\nwidth=24\nheight=20\nchannels=3\n{conv}[maxpool]\nsize=2\nstride=2\n{route}{conv}[route]\nlayers=-1,-3\n"
+    )
+    assert bench("fire.cfg", "--runs", "1") == 0
+    assert " 0 convolutional 3x3 +1 " in capfd.readouterr().out
+    layers = bench_json(capfd, "fire.cfg")["layers"]
+    assert [(layer["index"], layer["with"]) for layer in layers] == [(0, [1]), (2, []), (3, []), (4, []), (5, [])]
+    pooled = 4 * 12 * 10
+    assert [layer["bytes"] for layer in layers] == [
+        4 * (3 * 24 * 20 + pooled + 4 + 4 * 27),
+        4 * (pooled + pooled // 2 + 2 + 8),
+        0,  # one layer, passed on
+        4 * (pooled + pooled + 4 + 4 * 36),
+        0,  # both wrote into its buffer
+    ]
 
 
 # -- the machine ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BAR = 6
 EPILOG = """\
 columns:
+  layer     its number and kind; +1 means that layer 1, a pool, is done at once with it
   ms        of the whole batch, the median of the runs; the slowest layer has the longest bar
   GFLOP/s   operations by Darknet's count, two for each multiply-add
   peak      the share of the multiply-adds that this machine can do, measured by the same command; a
@@ -107,7 +108,7 @@ def _print(found: dict[str, Any], shape: str) -> None:
         seconds = layer["seconds"]["median"]
         rows.append(
             [
-                f"{layer['index']:2d} {_title(layer)}",
+                _title(layer),
                 _sides(layer["output"]),
                 f"{1e3 * seconds:.3f}",
                 console.bar(seconds / slowest, BAR),
@@ -161,10 +162,11 @@ def count_of(number: int, thing: str) -> str:
 
 
 def _title(layer: dict[str, Any]) -> str:
-    """The layer's kind, and its window where it has one."""
+    """The layer's number and kind, and its window where it has one; `+3` names a pool that is done with it."""
     side, stride = layer["window"] or (1, 1)
     window = f" {side}x{side}" if side > 1 else ""
-    return f"{layer['kind']}{window}" + (f"/{stride}" if stride > 1 else "")
+    pool = "".join(f" +{index}" for index in layer["with"])
+    return f"{layer['index']:2d} {layer['kind']}{window}" + (f"/{stride}" if stride > 1 else "") + pool
 
 
 def _sides(output: dict[str, Any]) -> str:

@@ -135,11 +135,11 @@ def to_frequencies(
 def _every_fourth(builder: Any, parts: list[Any]) -> list[Any]:
     """Four registers of columns 0, 1, 2, ... sorted into those of columns 0, 4, 8, ... and 1, 5, 9, ... and so on."""
 
-    def every_second(a: Any, b: Any, first: int) -> Any:
-        return shuffle(builder, a, b, [2 * lane + first for lane in range(LANES)])
+    def every_second(pair: list[Any], first: int) -> Any:
+        return shuffle(builder, pair[0], pair[1], [2 * lane + first for lane in range(LANES)])
 
-    halves = [[every_second(*parts[:2], first), every_second(*parts[2:], first)] for first in range(2)]
-    return [every_second(*halves[x % 2], x // 2) for x in range(OUT)]
+    halves = [[every_second(parts[:2], first), every_second(parts[2:], first)] for first in range(2)]
+    return [every_second(halves[x % 2], x // 2) for x in range(OUT)]
 
 
 def _line(builder: Any, first: Any, step: Any, row: int) -> list[Any]:

@@ -1,25 +1,33 @@
-"""Winograd's convolution F(2x2, 3x3): a 3x3 filter with 16 multiplications where the definition needs 36.
+"""Winograd's convolution F(4x4, 3x3): a 3x3 filter with 36 multiplications where the definition needs 144.
 
-Four neighbouring outputs (2x2) depend on a patch of 4x4 inputs. Patch and filter are both turned into 16 *frequencies*,
-by additions alone; there each output frequency is one product, summed over the channels; and additions turn the 16 sums
-into the four outputs:
+Sixteen neighbouring outputs (4x4) depend on a patch of 6x6 inputs. Patch and filter are both turned into 36
+*frequencies*; there each output frequency is one product, summed over the channels; and the 36 sums are turned into the
+sixteen outputs:
 
     output  =  A' [ sum over channels of (G filter G') * (B' patch B) ] A
 
-         [ 1  0 -1  0 ]          [ 1    0    0  ]
-    B' = [ 0  1  1  0 ]     G =  [ 1/2  1/2 1/2 ]     A' = [ 1  1  1  0 ]
-         [ 0 -1  1  0 ]          [ 1/2 -1/2 1/2 ]          [ 0  1 -1 -1 ]
-         [ 0  1  0 -1 ]          [ 0    0    1  ]
+In one direction: the filter and the outputs are polynomials, whose product is known once it is known at six points. G
+takes the filter's value at each point, A' makes the outputs of the products, and B' (read backwards) is what is between
+them. The points are 0, a, -a, b, -b and infinity with a = 3/4 and b = 3/2:
+
+         [ aabb     0  -aa-bb      0  1  0 ]        [ 1   1   1   1   1   0 ]
+         [    0  -abb     -bb      a  1  0 ]        [ 0   a  -a   b  -b   0 ]        G: `filter_matrix`
+    B' = [    0   abb     -bb     -a  1  0 ]   A' = [ 0  aa  aa  bb  bb   0 ]
+         [    0  -aab     -aa      b  1  0 ]        [ 0 aaa -aaa bbb -bbb 1 ]
+         [    0   aab     -aa     -b  1  0 ]
+         [    0  aabb       0 -aa-bb  0  1 ]
+
+With the points 0, 1, -1, 2, -2 of the paper the rounding error is three to four times as large; with these it is at
+most twice that of the direct sum, which has more terms (see docs/decisions/0008).
 
 The filters are turned once, when they are packed. The patches of all images are numbered row by row, and a chunk of
 them goes through three steps, whose results stay in the caches:
 
-    turn_patches      image        ->  frequencies [16][channels][patches]
-    multiply          frequencies  ->  sums [16][patches][BLOCK], for one block of filters: the same tile as everywhere
+    turn_patches      image        ->  frequencies [36][channels][patches]
+    multiply          frequencies  ->  sums [36][patches][BLOCK], for one block of filters: the same tile as everywhere
     write_squares     sums         ->  bias, activation, output; or, pooled, the largest number of each 2x2
 
-The rounding error is even smaller than that of the direct sum, which has nine times as many terms. Source: Lavin and
-Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
+Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
 
 from __future__ import annotations
@@ -219,7 +227,9 @@ def winograd(
             turn_patches(frequencies, images, first, count, pitch, padding, patch_rows, patch_columns)
             for block in range(begin, end):
                 f = block * BLOCK
-                multiply(sums, weights, FREQUENCIES * f * channels, frequencies, offsets, pitch, chunk, count, filters - f)
+                multiply(
+                    sums, weights, FREQUENCIES * f * channels, frequencies, offsets, pitch, chunk, count, filters - f
+                )
                 write_squares(
                     flat,
                     start + f * out_rows * out_columns,
@@ -250,8 +260,5 @@ def pack_winograd(weights: Floats) -> Floats:
     filters, channels = weights.shape[:2]
     g = filter_matrix()
     turned = np.einsum("iy,fcyx,jx->ijfc", g, weights.astype(np.float64), g).astype(np.float32)
-    blocks = [
-        np.concatenate([pack(frequency) for frequency in turned[:, :, f : f + BLOCK].reshape(FREQUENCIES, -1, channels)])
-        for f in range(0, filters, BLOCK)
-    ]
-    return np.concatenate(blocks)
+    blocks = [turned[:, :, f : f + BLOCK].reshape(FREQUENCIES, -1, channels) for f in range(0, filters, BLOCK)]
+    return np.concatenate([pack(frequency) for block in blocks for frequency in block])

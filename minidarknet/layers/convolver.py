@@ -1,7 +1,7 @@
 """How a convolutional layer is computed: which kernel, its weights as that kernel reads them, its scratch.
 
     points      1x1, stride 1, no padding: the image is read as it is
-    winograd    3x3, stride 1, no groups: fewer multiplications
+    winograd    3x3, stride 1, no groups, not too small: fewer multiplications
     columns     other small images: each window is laid out as a column, and columns are points
     direct      everything else
 
@@ -32,7 +32,7 @@ from minidarknet.shapes import Shape
 
 #: Fewer single pixels than this are laid out as columns too, because the weights are the larger part.
 POINTS_PIXELS = 28
-#: Winograd's filters are 16/9 as large: with fewer pixels than this, reading them takes longer than the direct sum.
+#: Winograd's filters are four times as large: with fewer pixels than this, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 100
 #: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
 COLUMNS_PIXELS = 400
