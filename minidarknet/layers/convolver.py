@@ -32,7 +32,7 @@ from minidarknet.shapes import Shape
 
 #: Fewer single pixels than this are laid out as columns too, because the weights are the larger part.
 POINTS_PIXELS = 28
-#: Winograd's filters are four times as large: with fewer pixels than this, reading them takes longer than the direct sum.
+#: Winograd's filters are four times as large: with fewer pixels, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 100
 #: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
 COLUMNS_PIXELS = 400
