@@ -43,6 +43,8 @@ class NetOptions:
     eps: float = option(1e-7, "Adam's guard against division by 0", minimum=0)
     clip: float = option(0.0, "bound of the weights' absolute value; 0 is none", minimum=0)
 
+    darknet_quirks: bool = option(False, "train with Darknet's own gradients where those are not the true ones")
+
     max_crop: int = option(0, "longest shorter side that augmentation resizes to; 0 is twice the width", minimum=0)
     min_crop: int = option(0, "shortest such side; 0 is the width", minimum=0)
     max_ratio: float = option(0.0, "max_crop as a multiple of the width", minimum=0)

@@ -26,19 +26,12 @@ from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost
 from minidarknet.layers.parameter import Array, Parameter
-from minidarknet.memory import aligned, arrange, mebibytes, memory_limit
+from minidarknet.memory import aligned, arrange, empty_aligned, mebibytes, memory_limit
 from minidarknet.net_options import NetOptions, input_shape
 from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape
 
 N = TypeVar("N", bound="Network")
-
-
-def empty_aligned(size: int) -> Array:
-    """An array of float32 that begins on a cache line."""
-    memory = np.empty(size + aligned(1), np.float32)
-    skip = -(memory.ctypes.data // 4) % aligned(1)
-    return memory[skip : skip + size]
 
 
 class Network:
@@ -198,6 +191,10 @@ class Network:
             layer.allocate(batch, self._memory[outputs + start : outputs + start + size])
         self._batch, self._shared = batch, shared
 
+    def detach(self) -> None:
+        """Leave the layers to who gives them other memory (see `learning.py`); the next pass takes them back."""
+        self._batch = -1
+
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
     def steps(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[Layer, Array]]:
@@ -256,7 +253,7 @@ class Network:
     def _begin(self, x: ArrayLike, truth: ArrayLike | None, folded: bool) -> tuple[Array, Run]:
         """The images as a batch, with memory taken for it."""
         self.check_runs()
-        images = self._as_batch(x)
+        images = self.as_batch(x)
         if len(images) > self._batch or self._shared != folded:
             self.allocate(len(images), shared=folded)
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
@@ -283,7 +280,8 @@ class Network:
         losses = [layer.loss for layer in self.layers if layer.loss is not None]
         return sum(losses) / len(losses) if losses else None
 
-    def _as_batch(self, x: ArrayLike) -> Array:
+    def as_batch(self, x: ArrayLike) -> Array:
+        """Images as `forward` takes them, as float32 (batch, channels, height, width)."""
         # Aligned and writeable too, or Numba would compile every kernel a second time for another kind of array.
         try:
             images = np.require(x, np.float32, ["C", "A", "W"])

@@ -1,4 +1,4 @@
-"""Darknet's fourteen activations, each a function of one number, and the kernel that applies one to an array.
+"""Darknet's fourteen activations, each a function of one number, and the kernels that apply one to an array and back.
 
 Every layer that ends in an activation uses this page. Source: Darknet, activations.h. They are numbered because a
 compiled kernel takes a number, not a name.
@@ -72,6 +72,46 @@ def activation(x: np.float32, code: int) -> np.float32:
         return -ONE if x < -ONE else (ONE if x > ONE else x)
     # LHTAN: the line through 0 and 1, nearly flat outside
     return THOUSANDTH * x if x < ZERO else (THOUSANDTH * (x - ONE) + ONE if x > ONE else x)
+
+
+@scalar
+def slope(y: np.float32, code: int) -> np.float32:
+    """How steep the activation numbered `code` is where its value is y: all of them can be told from the output."""
+    if code == LINEAR:
+        return ONE
+    if code == LEAKY:
+        return ONE if y > ZERO else TENTH
+    if code == RELU:
+        return ONE if y > ZERO else ZERO
+    if code == LOGISTIC:
+        return y * (ONE - y)
+    if code == LOGGY:
+        z = (y + ONE) / TWO
+        return TWO * z * (ONE - z)
+    if code == ELU:
+        return ONE if y >= ZERO else y + ONE
+    if code == SELU:
+        return SELU_SCALE if y >= ZERO else y + SELU_SCALE * SELU_ALPHA
+    if code == RELIE:
+        return ONE if y > ZERO else HUNDREDTH
+    if code == RAMP:
+        return ONE + TENTH if y > ZERO else TENTH
+    if code == TANH:
+        return ONE - y * y
+    if code == PLSE:
+        return HUNDREDTH if y < ZERO or y > ONE else EIGHTH
+    if code == STAIR:
+        return ZERO if y == np.floor(y) else ONE
+    if code == HARDTAN:
+        return ONE if -ONE < y < ONE else ZERO
+    return ONE if ZERO < y < ONE else THOUSANDTH
+
+
+@kernel
+def activate_back(grad: NDArray[np.float32], y: NDArray[np.float32], code: int) -> None:
+    """Multiply each number of grad, (n,), by the slope of the activation at its output y, (n,)."""
+    for i in prange(y.size):
+        grad[i] *= slope(y[i], code)
 
 
 @kernel

@@ -6,7 +6,8 @@
     7 8 9                       4 5  5 6  7 8  8 9   4 5 7 8    bottom left
                                                      5 6 8 9    bottom right
 
-The filters, one in each row of another matrix, times this one are the output. Source: Darknet, im2col.c.
+The filters, one in each row of another matrix, times this one are the output. `col2im` is the way back of a gradient:
+each pixel gets the sum of all places that it was copied to. Source: Darknet, im2col.c, col2im.c.
 """
 
 from __future__ import annotations
@@ -54,3 +55,29 @@ def im2col(
                 columns[b, k, place + x] = images[b, c, row, x * stride + left]
             for x in range(last, row_length):
                 columns[b, k, place + x] = np.float32(0)
+
+
+@kernel
+def col2im(
+    image: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    size: int,
+    stride: int,
+    padding: int,
+    rows: int,
+    row_length: int,
+) -> None:
+    """Write into image (channels, height, width) the sums of columns (channels * size * size, rows * row_length)."""
+    channels, height, width = image.shape
+    for channel in prange(channels):
+        c = np.int64(channel)
+        image[c] = np.float32(0)
+        for ky in range(size):
+            for kx in range(size):
+                k = (c * size + ky) * size + kx
+                for y in range(rows):
+                    row = y * stride - padding + ky
+                    for x in range(row_length):
+                        column = x * stride - padding + kx
+                        if 0 <= row < height and 0 <= column < width:
+                            image[c, row, column] += columns[k, y * row_length + x]

@@ -43,12 +43,21 @@ def kernel(function: F) -> F:
     return _compile(function, parallel=True)
 
 
+def reduction(function: F) -> F:
+    """Compile a small function that sums up a run of numbers in whatever order suits the registers.
+
+    A sum in the order of the definition cannot use vector instructions, because each addition waits for the last. The
+    order is the compiler's, and the same in every call, so the bits do not depend on the threads.
+    """
+    return _compile(function, parallel=False, more=("reassoc",))
+
+
 def scalar(function: F) -> F:
     """Compile a small function that kernels call from inside their loops."""
     return _compile(function, parallel=False)
 
 
-def _compile(function: F, parallel: bool) -> F:
+def _compile(function: F, parallel: bool, more: tuple[str, ...] = ()) -> F:
     folder = kernel_folder()
     with _numba_cache_in(folder):
         compiled = numba.njit(
@@ -56,8 +65,8 @@ def _compile(function: F, parallel: bool) -> F:
             cache=folder is not None,
             error_model="numpy",
             # Only this one of the fastmath flags: a * b + c may be rounded once instead of twice. The others reorder
-            # sums or forget about NaN (docs/decisions/0003).
-            fastmath={"contract"},
+            # sums, which `reduction` asks for, or forget about NaN (docs/decisions/0003).
+            fastmath={"contract", *more},
         )(function)
     return cast(F, compiled)
 

@@ -220,7 +220,7 @@ def finish(typing: Any, tile: Any, biases: Any, f: Any, slope: Any) -> Any:
     return tile(tile, biases, types.int64, types.float32), generate
 
 
-def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
+def transpose(builder: Any, rows: list[Any]) -> list[Any]:
     """LANES registers, turned such that row i becomes lane i: each round interleaves the first half with the second."""
     half = LANES // 2
     low = [lane for i in range(half) for lane in (i, LANES + i)]
@@ -247,7 +247,7 @@ def store(typing: Any, tile: Any, output: Any, o: Any, plane: Any, filters: Any,
         for v in range(tile.count):
             rows = [builder.extract_value(sums, [v, p]) for p in range(min(tile.dtype.count, LANES))]
             rows += [ir.Constant(VECTOR, ir.Undefined)] * (LANES - len(rows))
-            for i, row in enumerate(_transpose(builder, rows)):
+            for i, row in enumerate(transpose(builder, rows)):
                 number = INT64(v * LANES + i)
                 with builder.if_then(builder.icmp_signed("<", number, filters_)):
                     row_address = builder.gep(first, [builder.mul(plane_, number)])

@@ -16,9 +16,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import prange
 from numpy.typing import NDArray
 
-from minidarknet.kernels.jit import scalar
+from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.kernels.simd import BLOCK, LANES, PIXELS, accumulate, finish, prefetch, store, zeros
 
 #: Pixels of the three tiles: 14, 8 and 4 with 512-bit registers.
@@ -100,12 +101,24 @@ def sum_row(
 def pack(weights: Floats) -> Floats:
     """Weights (filters, k) as (blocks, k, BLOCK), flat; filters that fill the last block up are 0."""
     filters, depth = weights.shape
-    blocks = -(-filters // BLOCK)
-    packed = np.zeros((blocks, depth, BLOCK), np.float32)
-    for block in range(blocks):
-        part = weights[block * BLOCK : (block + 1) * BLOCK]
-        packed[block, :, : len(part)] = part.T
-    return packed.reshape(-1)
+    packed = np.empty(-(-filters // BLOCK) * depth * BLOCK, np.float32)
+    pack_blocks(packed, weights)
+    return packed
+
+
+@kernel
+def pack_blocks(packed: Floats, weights: Floats) -> None:
+    """Write weights (filters, k) into packed, as `pack` says."""
+    filters, depth = weights.shape
+    for number in prange((filters + BLOCK - 1) // BLOCK):
+        block: Any = np.int64(number)  # a parallel index is unsigned
+        count = min(BLOCK, filters - block * BLOCK)
+        for k in range(depth):
+            place = (block * depth + k) * BLOCK
+            for i in range(count):
+                packed[place + i] = weights[block * BLOCK + i, k]
+            for i in range(count, BLOCK):
+                packed[place + i] = np.float32(0)
 
 
 def pad_biases(biases: Floats) -> Floats:

@@ -36,9 +36,11 @@ from typing import Any
 
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from minidarknet.kernels.frequencies import (
     FREQUENCIES,
+    IN,
     OUT,
     PIECE,
     POOLED_PIECE,
@@ -49,7 +51,7 @@ from minidarknet.kernels.frequencies import (
 )
 from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
-from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, pack, sum_up, tile_width
+from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
 
 
 @scalar
@@ -258,7 +260,28 @@ def scratch_size(channels: int, chunk: int) -> int:
 def pack_winograd(weights: Floats) -> Floats:
     """Filters (filters, channels, 3, 3) as (blocks, frequencies, channels, BLOCK), flat."""
     filters, channels = weights.shape[:2]
-    g = filter_matrix()
-    turned = np.einsum("iy,fcyx,jx->ijfc", g, weights.astype(np.float64), g).astype(np.float32)
-    blocks = [turned[:, :, f : f + BLOCK].reshape(FREQUENCIES, -1, channels) for f in range(0, filters, BLOCK)]
-    return np.concatenate([pack(frequency) for block in blocks for frequency in block])
+    packed = np.empty(-(-filters // BLOCK) * FREQUENCIES * channels * BLOCK, np.float32)
+    turn_filters(packed, np.ascontiguousarray(weights, np.float32), filter_matrix())
+    return packed
+
+
+@kernel
+def turn_filters(packed: Floats, weights: Floats, g: NDArray[np.float64]) -> None:
+    """Write G filter G' of each filter and channel into packed, as `pack_winograd` says; in float64."""
+    filters, channels = weights.shape[:2]
+    for task in prange((filters + BLOCK - 1) // BLOCK * channels):
+        block, c = np.int64(task) // channels, np.int64(task) % channels
+        half = np.empty((IN, 3))
+        for lane in range(BLOCK):
+            f = block * BLOCK + lane
+            if f < filters:
+                for i in range(IN):
+                    for x in range(3):
+                        half[i, x] = (
+                            g[i, 0] * weights[f, c, 0, x] + g[i, 1] * weights[f, c, 1, x] + g[i, 2] * weights[f, c, 2, x]
+                        )
+            for i in range(IN):
+                for j in range(IN):
+                    place = ((block * FREQUENCIES + IN * i + j) * channels + c) * BLOCK + lane
+                    total = half[i, 0] * g[j, 0] + half[i, 1] * g[j, 1] + half[i, 2] * g[j, 2]
+                    packed[place] = total if f < filters else np.float32(0)

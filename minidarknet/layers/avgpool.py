@@ -10,6 +10,8 @@ Source: Darknet, avgpool_layer.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import prange
 
@@ -59,6 +61,14 @@ class Avgpool(Layer):
         output = self.output[: len(x)]
         avgpool(output.reshape(-1), x.reshape(output.size, self.in_shape.height * self.in_shape.width))
         return output
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (grad_input,) = grad_inputs
+        if grad_input is not None:
+            cells = self.in_shape.height * self.in_shape.width
+            grad_input[:] = grad_output.reshape(*grad_input.shape[:2], 1, 1) / np.float32(cells)
 
     def table_row(self) -> str:
         return f"avg                     {self.in_shape.table_cells()}   ->  {self.out_shape.channels:4d}"

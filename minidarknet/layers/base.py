@@ -6,6 +6,7 @@ A cfg section becomes one layer object, and a layer goes through four moments:
     layer.connect(in_shape)           2. shapes      out_shape and the parameters' shapes follow; still no memory
     layer.allocate(batch=8)           3. memory      its own output buffer
     y = layer.forward(x, run=run)     4. arithmetic  y is a view of that buffer, valid until the next forward
+    layer.backward([x], dy, [dx], run)               the same way back, for training: fills dx, adds to the gradients
 
 Layers own no printing, no files and no tracing. Arrays are float32 and C-contiguous: images (batch, channels, height,
 width), weights (filters, channels / groups, size, size). A vector of n numbers is (batch, n, 1, 1).
@@ -77,6 +78,12 @@ class Run:
         How many threads the kernels run on.
     place
         Where a folded layer writes, if not into its own buffer.
+    training
+        Whether a backward pass follows: then batch norm takes the batch's own statistics, and dropout drops.
+    seed
+        What a layer that draws in training begins its generator with, beside its own number.
+    quirks
+        Whether gradients are Darknet's own where those are not the true ones (see `learning.py`).
     """
 
     workspace: Array
@@ -84,6 +91,9 @@ class Run:
     folded: bool = False
     threads: int = field(default_factory=thread_count)
     place: Place | None = None
+    training: bool = False
+    seed: int = 0
+    quirks: bool = False
 
 
 class Layer(ABC):
@@ -105,6 +115,8 @@ class Layer(ABC):
         One image before and after (after `connect`).
     loss
         For layers that have one: the loss of the last forward with a truth, summed over the batch; else None.
+    kept
+        What a forward in training keeps for the backward, beside the output; see `kept_size`.
     """
 
     kind: ClassVar[str]
@@ -120,6 +132,7 @@ class Layer(ABC):
         self.index = index
         self.reads: tuple[int, ...] = (index - 1,)
         self.output: Array = np.empty((0, 0, 0, 0), np.float32)
+        self.kept: Array = np.empty(0, np.float32)
         self.loss: float | None = None
         self._parameters: dict[str, Parameter] = {}
 
@@ -149,12 +162,17 @@ class Layer(ABC):
         """The shape of the output for these inputs; also the place to declare parameters with `declare`."""
 
     def declare(
-        self, name: str, shape: Sequence[int], initial: Initial | None = None, stored: bool = True
+        self,
+        name: str,
+        shape: Sequence[int],
+        initial: Initial | None = None,
+        stored: bool = True,
+        learns: bool = True,
     ) -> Parameter:
         """A parameter of this layer, in the order of the `.weights` file; on a resize, the one that is there."""
         known = self._parameters.get(name)
         if known is None:
-            known = self._parameters[name] = Parameter(name, tuple(shape), initial or Initial(), stored)
+            known = self._parameters[name] = Parameter(name, tuple(shape), initial, stored, learns)
         elif known.shape != tuple(shape):
             raise self.error(f"is made for one input size: its {name} have {_sides(known.shape)}, not {_sides(shape)}")
         return known
@@ -212,11 +230,45 @@ class Layer(ABC):
         """How many numbers of the shared workspace `forward` uses."""
         return 0
 
+    def kept_size(self, batch: int) -> int:
+        """How many numbers, beside the output, a forward in training keeps in `kept` for the backward."""
+        return 0
+
+    def backward_workspace_size(self, batch: int) -> int:
+        """How many numbers of the shared workspace `backward` uses."""
+        return 0
+
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def forward(self, *inputs: Array, run: Run) -> Array:
         """Compute the output for (batch, channels, height, width) inputs, as many as `reads` has."""
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        """Take the loss's gradient from this layer's output back to its inputs, after a forward in training.
+
+        Parameters
+        ----------
+        inputs
+            What `forward` was given.
+        grad_output
+            Gradient of the loss by each output number; may be overwritten, as nobody reads it afterwards.
+        grad_inputs
+            For each input, the array to write its gradient into, or None where nobody asks. If several layers read
+            the same earlier one, the network adds their gradients up.
+        run
+            The same as in `forward`.
+
+        The gradients by the parameters are *added* to their `grad`.
+        """
+        raise self.error("cannot be trained: its backward pass is not known")
+
+    @property
+    def overwrites_in_darknet(self) -> bool:
+        """Whether Darknet forgets the gradient that other layers gave to this one's input (see `learning.py`)."""
+        return False
 
     def parameters(self) -> tuple[Parameter, ...]:
         """All parameters, in the order of the `.weights` file."""

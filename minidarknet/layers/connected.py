@@ -12,14 +12,17 @@ that counts (see `kernels/dots.py`). Source: Darknet, connected_layer.c.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
+import numpy as np
 
 from minidarknet.kernels.activations import ACTIVATIONS
 from minidarknet.kernels.dots import dots, dots_naive
-from minidarknet.layers.base import Layer, LayerOptions, Run
-from minidarknet.layers.finish import declare_batch_norm, finish
+from minidarknet.kernels.outer import outer_products, outer_products_naive
+from minidarknet.layers.base import LayerOptions, Run
+from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
@@ -32,7 +35,7 @@ class ConnectedOptions(LayerOptions):
     batch_normalize: bool = option(False, "normalise each output number")
 
 
-class Connected(Layer):
+class Connected(Finished):
     """The `[connected]` or `[conn]` section."""
 
     kind = "connected"
@@ -49,14 +52,32 @@ class Connected(Layer):
 
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
-        output = self.output[: len(x)]
-        rows, source = output.reshape(len(x), self.options.output), x.reshape(len(x), self.in_shape.size)
+        products = self.products(len(x), run)
+        rows, source = products.reshape(len(x), self.options.output), x.reshape(len(x), self.in_shape.size)
         if numba.config.DISABLE_JIT:
             dots_naive(rows, source, self.weights.value)
         else:
             dots(rows, source, self.weights.value, run.threads)
-        finish(output, self.biases, self.batch_norm, self.options.activation)
-        return output
+        return self.finish(len(x), run)
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (x,), (grad_input,) = inputs, grad_inputs
+        self.finish_back(grad_output, run)
+        batch, weights = len(x), self.weights
+        grad, source = grad_output.reshape(batch, -1), x.reshape(batch, self.in_shape.size)
+        if numba.config.DISABLE_JIT:
+            outer_products_naive(weights.gradient, grad, source, True)
+        else:
+            outer_products(weights.gradient, grad, source, True, run.threads)
+        if grad_input is None:
+            return
+        rows, turned = grad_input.reshape(source.shape), np.ascontiguousarray(grad.T)
+        if numba.config.DISABLE_JIT:
+            outer_products_naive(rows, turned, weights.value, False)
+        else:
+            outer_products(rows, turned, weights.value, False, run.threads)
 
     def table_row(self) -> str:
         return connected_row(self.in_shape.size, self.options.output)

@@ -18,6 +18,7 @@ takes the first ones in memory instead). Source: Darknet, convolutional_layer.c.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,14 @@ import numba
 import numpy as np
 
 from minidarknet.cfg import Section
-from minidarknet.kernels.activations import ACTIVATIONS, HUNDREDTH, ONE, TENTH, activate
-from minidarknet.kernels.im2col import im2col
+from minidarknet.kernels.activations import ACTIVATIONS, ONE, activate
+from minidarknet.kernels.im2col import col2im, im2col
 from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
-from minidarknet.layers.base import Layer, LayerOptions, Place, Run
+from minidarknet.layers.base import LayerOptions, Place, Run
 from minidarknet.layers.convolver import Convolver, choose
-from minidarknet.layers.finish import declare_batch_norm, finish
+from minidarknet.layers.convolver_back import InputGradient, WeightGradient
+from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
@@ -53,11 +55,7 @@ class ConvolutionalOptions(LayerOptions):
     dot: float = option(0.0, "dot-product penalty (Darknet: on a GPU only)")
 
 
-#: The slope of each activation of the form x > 0 ? x : slope * x.
-SLOPES = {"linear": ONE, "relu": np.float32(0), "leaky": TENTH, "relie": HUNDREDTH}
-
-
-class Convolutional(Layer):
+class Convolutional(Finished):
     """The `[convolutional]` or `[conv]` section."""
 
     kind = "convolutional"
@@ -70,11 +68,6 @@ class Convolutional(Layer):
     @property
     def padding(self) -> int:
         return self.options.size // 2 if self.options.pad else self.options.padding
-
-    @property
-    def slope(self) -> np.float32 | None:
-        """The activation as a slope, where it is x > 0 ? x : slope * x, which the kernels apply by themselves."""
-        return SLOPES.get(self.options.activation)
 
     @property
     def can_place(self) -> bool:
@@ -103,6 +96,7 @@ class Convolutional(Layer):
         width = window_positions(shape.width, o.size, o.stride, 2 * self.padding)
         target = Shape(o.filters, height, width)
         self.convolver = choose(shape, target, o.size, o.stride, self.padding, o.groups)
+        self.input_gradient, self.weight_gradient = InputGradient(self.convolver), WeightGradient(self.convolver)
         return target
 
     def refusal(self) -> str:
@@ -112,23 +106,43 @@ class Convolutional(Layer):
     def workspace_size(self) -> int:
         return plain_workspace(self.convolver) if numba.config.DISABLE_JIT else self.convolver.workspace_size()
 
+    def backward_workspace_size(self, batch: int) -> int:
+        if numba.config.DISABLE_JIT:
+            return 2 * plain_workspace(self.convolver)
+        return max(self.input_gradient.workspace_size(), self.weight_gradient.workspace_size(batch))
+
+    @property
+    def overwrites_in_darknet(self) -> bool:
+        return bool(self.options.size == 1)
+
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
-        output = self.output[: len(x)]
+        products = self.products(len(x), run)
         if numba.config.DISABLE_JIT:
-            convolve_plain(output, x, self.weights.value, self.convolver, run.workspace)
-        elif run.folded:
-            slope = self.slope
-            place = run.place or Place(output.reshape(len(x), self.out_shape.size))
+            convolve_plain(products, x, self.weights.value, self.convolver, run.workspace)
+            return self.finish(len(x), run)
+        place = run.place or Place(products.reshape(len(x), self.out_shape.size))
+        slope = self.slope
+        if run.folded or (run.training and slope is not None and not self.batch_norm):
             self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run)
             if slope is None:
-                activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
-            return output
-        else:
-            place = Place(output.reshape(len(x), self.out_shape.size))
-            self.convolver.run(place, x, *self._packed(False), ONE, run)
-        finish(output, self.biases, self.batch_norm, self.options.activation)
-        return output
+                activate(products.reshape(-1), products.reshape(-1), ACTIVATIONS[self.activation])
+            return products
+        self.convolver.run(place, x, *self._packed(False), ONE, run)
+        return self.finish(len(x), run)
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (x,), (grad_input,) = inputs, grad_inputs
+        self.finish_back(grad_output, run)
+        if numba.config.DISABLE_JIT:
+            weights = self.weights
+            plain_back(weights.gradient, grad_input, grad_output, x, weights.value, self.convolver, run.workspace)
+            return
+        self.weight_gradient.run(self.weights.gradient, grad_output, x, run)
+        if grad_input is not None:
+            self.input_gradient.run(grad_input, grad_output, self.weights.value, run)
 
     def _packed(self, folded: bool) -> tuple[Array, Array]:
         """The weights as the kernel reads them, and its biases; made anew only when a parameter has changed.
@@ -140,13 +154,12 @@ class Convolutional(Layer):
         known = self._packs.get(folded)
         if known is not None and known[0] == state:
             return known[1]
-        weights = self.weights.value.astype(np.float64)
-        biases = self.biases.value.astype(np.float64) if folded else np.zeros(self.options.filters)
+        weights, biases = self.weights.value, self.biases.value if folded else np.zeros_like(self.biases.value)
         if folded and self.batch_norm:
             scales, mean, variance = (parameter.value.astype(np.float64) for parameter in self.batch_norm)
             factors = scales / (np.sqrt(variance) + EPSILON)
-            weights *= factors[:, None, None, None]
-            biases -= mean * factors
+            weights = (weights * factors[:, None, None, None]).astype(np.float32)
+            biases = (biases - mean * factors).astype(np.float32)
         packed = self.convolver.pack(weights), self.convolver.pad(biases)
         self._packs[folded] = (state, packed)
         return packed
@@ -175,6 +188,32 @@ def convolve_plain(output: Array, x: Array, weights: Array, geometry: Convolver,
     for b, group in np.ndindex(len(x), g.groups):
         im2col(columns, images[b : b + 1, group], g.size, g.stride, g.padding, height, width)
         product(products[b, group], weights.reshape(g.groups, rows, k)[group], columns[0], rows, n, k)
+
+
+def plain_back(
+    gradient: Array,
+    grad_input: Array | None,
+    grad: Array,
+    x: Array,
+    weights: Array,
+    geometry: Convolver,
+    workspace: Array,
+) -> None:
+    """The way back in plain kernels: add to the weights' gradient, and write grad_input."""
+    g, (filters, height, width) = geometry, geometry.target.array_shape
+    rows, k, n = filters // g.groups, g.part * g.size**2, height * width
+    images, products = x.reshape(len(x), g.groups, g.part, *x.shape[2:]), grad.reshape(len(x), g.groups, rows, n)
+    columns, turned = workspace[: k * n].reshape(1, k, n), workspace[k * n : 2 * k * n].reshape(n, k)
+    grouped, more = weights.reshape(g.groups, rows, k), np.empty((rows, k), np.float32)
+    for b, group in np.ndindex(len(x), g.groups):
+        im2col(columns, images[b : b + 1, group], g.size, g.stride, g.padding, height, width)
+        turned[:] = columns[0].T
+        product(more, products[b, group], turned, rows, k, n)
+        gradient.reshape(g.groups, rows, k)[group] += more
+        if grad_input is not None:
+            product(columns[0], np.ascontiguousarray(grouped[group].T), products[b, group], k, n, rows)
+            parts = grad_input.reshape(len(x), g.groups, g.part, *x.shape[2:])
+            col2im(parts[b, group], columns[0], g.size, g.stride, g.padding, height, width)
 
 
 def plain_workspace(geometry: Convolver) -> int:

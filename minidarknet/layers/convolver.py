@@ -78,7 +78,7 @@ class Convolver(ABC):
 
     def pack(self, weights: NDArray[np.floating]) -> Array:
         """Weights (filters, channels / groups, size, size) as (groups, numbers), in the order that the kernel reads."""
-        parts = weights.astype(np.float32).reshape(self.groups, -1, self.depth)
+        parts = np.ascontiguousarray(weights, np.float32).reshape(self.groups, -1, self.depth)
         return np.stack([pack(part) for part in parts])
 
     def pad(self, biases: NDArray[np.floating]) -> Array:

@@ -8,6 +8,7 @@ training only. Source: Darknet, cost_layer.c, blas.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from minidarknet.shapes import Shape
 
 #: Darknet's mark for "no truth here" in a masked cost.
 MASK = np.float32(-1234)
+ONE = np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,29 @@ class Cost(Layer):
         if self.options.type == "masked":
             distance = np.where(truth == MASK, np.float32(0), distance)
         return np.asarray(distance * distance)
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        """Half the derivative of a square, as usual: x - truth. Where the loss is straight, its sign.
+
+        Darknet has the wrong sign where `smooth` is straight, and takes a hit of `L1` for a miss by too much.
+        """
+        (x,), (grad_input,) = inputs, grad_inputs
+        if grad_input is None:
+            return
+        if run.truth is None:
+            grad_input[:] = 0
+            return
+        off = x.reshape(run.truth.shape) - run.truth
+        if self.options.type == "masked":
+            off[run.truth == MASK] = 0
+        elif self.options.type == "L1":
+            off = np.where(off >= 0, ONE, -ONE) if run.quirks else np.sign(off)
+        elif self.options.type == "smooth":
+            straight = -np.sign(off) if run.quirks else np.sign(off)
+            off = np.where(np.abs(off) < 1, off, straight)
+        grad_input[:] = (np.float32(self.options.scale) * off).reshape(grad_input.shape)
 
     def table_row(self) -> str:
         return f"cost                                           {self.in_shape.size:4d}"

@@ -10,6 +10,7 @@ The oldest Darknet networks begin with it. Source: Darknet, crop_layer.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +50,31 @@ class Crop(Layer):
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
         output = self.output[: len(x)]
-        top = (self.in_shape.height - self.out_shape.height) // 2
-        left = (self.in_shape.width - self.out_shape.width) // 2
-        output[:] = x[:, :, top : top + self.out_shape.height, left : left + self.out_shape.width]
+        output[:] = self._window(x, run)
         if not self.options.noadjust:
             output *= np.float32(2)
             output -= np.float32(1)
         return output
+
+    def _window(self, pictures: Array, run: Run) -> Array:
+        """What is cut out of pictures, as a view; in training at one random place for the whole batch."""
+        height, width = self.out_shape.height, self.out_shape.width
+        high, wide = self.in_shape.height - height, self.in_shape.width - width
+        top, left, mirrored = high // 2, wide // 2, False
+        if run.training:
+            generator = np.random.default_rng((run.seed, self.index))
+            top, left = int(generator.integers(high + 1)), int(generator.integers(wide + 1))
+            mirrored = bool(self.options.flip) and bool(generator.integers(2))
+        window = pictures[:, :, top : top + height, left : left + width]
+        return window[..., ::-1] if mirrored else window
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (grad_input,) = grad_inputs
+        if grad_input is not None:
+            grad_input[:] = 0
+            self._window(grad_input, run)[:] = grad_output if self.options.noadjust else 2 * grad_output
 
     def table_row(self) -> str:
         i, o = self.in_shape, self.out_shape

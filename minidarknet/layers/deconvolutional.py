@@ -12,15 +12,20 @@ The weights are (channels of the input, filters, size, size). Source: Darknet, d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.activations import ACTIVATIONS
+from minidarknet.kernels.activations import ACTIVATIONS, ONE
 from minidarknet.kernels.jit import kernel
-from minidarknet.layers.base import Layer, LayerOptions, Run
-from minidarknet.layers.finish import declare_batch_norm, finish
+from minidarknet.layers.base import LayerOptions, Place, Run
+from minidarknet.layers.convolutional import convolve_plain, plain_back, plain_workspace
+from minidarknet.layers.convolver import choose
+from minidarknet.layers.convolver_back import WeightGradient
+from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
@@ -64,7 +69,7 @@ def deconvolutional(output: Array, source: Array, weights: Array, stride: int, p
                 output[b, f, y, x] = total
 
 
-class Deconvolutional(Layer):
+class Deconvolutional(Finished):
     """The `[deconvolutional]` or `[deconv]` section."""
 
     kind = "deconvolutional"
@@ -83,14 +88,40 @@ class Deconvolutional(Layer):
         # 0.02 is Darknet's constant, whatever the number of inputs.
         self.weights = self.declare("weights", (shape.channels, o.filters, o.size, o.size), Initial(normal=0.02))
         grow = o.size - 2 * self.padding
-        return Shape(o.filters, (shape.height - 1) * o.stride + grow, (shape.width - 1) * o.stride + grow)
+        out = Shape(o.filters, (shape.height - 1) * o.stride + grow, (shape.width - 1) * o.stride + grow)
+        # The way back is a convolution of the output.
+        self.convolver = choose(out, shape, o.size, o.stride, self.padding, 1)
+        self.weight_gradient = WeightGradient(self.convolver)
+        return out
+
+    def backward_workspace_size(self, batch: int) -> int:
+        if numba.config.DISABLE_JIT:
+            return 2 * plain_workspace(self.convolver)
+        return max(self.convolver.workspace_size(), self.weight_gradient.workspace_size(batch))
 
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
-        output = self.output[: len(x)]
-        deconvolutional(output, x, self.weights.value, self.options.stride, self.padding)
-        finish(output, self.biases, self.batch_norm, self.options.activation)
-        return output
+        deconvolutional(self.products(len(x), run), x, self.weights.value, self.options.stride, self.padding)
+        return self.finish(len(x), run)
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (x,), (grad_input,) = inputs, grad_inputs
+        self.finish_back(grad_output, run)
+        weights, convolver = self.weights, self.convolver
+        if numba.config.DISABLE_JIT:
+            plain_back(weights.gradient, None, x, grad_output, weights.value, convolver, run.workspace)
+        else:
+            self.weight_gradient.run(weights.gradient, x, grad_output, run)
+        if grad_input is None:
+            return
+        if numba.config.DISABLE_JIT:
+            convolve_plain(grad_input, grad_output, weights.value, convolver, run.workspace)
+        else:
+            packed, biases = convolver.pack(weights.value), convolver.pad(np.zeros(len(weights.value), np.float32))
+            place = Place(grad_input.reshape(len(x), self.in_shape.size))
+            convolver.run(place, grad_output, packed, biases, ONE, run)
 
     def table_row(self) -> str:
         o = self.options

@@ -7,6 +7,7 @@ When predicting it does nothing at all. Source: Darknet, dropout_layer.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +38,32 @@ class Dropout(Layer):
     def output_bytes(self, batch: int) -> int:
         return 0
 
+    def kept_size(self, batch: int) -> int:
+        return 2 * batch * self.out_shape.size  # the output, and each number's factor
+
+    def _kept(self, x: Array) -> tuple[Array, Array]:
+        return self.kept[: x.size].reshape(x.shape), self.kept[x.size : 2 * x.size].reshape(x.shape)
+
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
-        return x
+        if not run.training:
+            return x
+        output, factors = self._kept(x)
+        probability = np.float32(self.options.probability)
+        generator = np.random.default_rng((run.seed, self.index))
+        kept = generator.random(x.shape, np.float32) >= probability
+        with np.errstate(divide="ignore", invalid="ignore"):  # with probability 1 nothing is kept
+            np.multiply(kept, np.float32(1) / (np.float32(1) - probability), out=factors, where=kept)
+        factors[~kept] = 0
+        np.multiply(x, factors, out=output)
+        return output
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (x,), (grad_input,) = inputs, grad_inputs
+        if grad_input is not None:
+            np.multiply(grad_output, self._kept(x)[1], out=grad_input)
 
     def table_row(self) -> str:
         size = self.in_shape.size

@@ -7,6 +7,8 @@ There is no epsilon: a pixel whose channels are all 0 gives NaN, as in Darknet. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import prange
 
@@ -44,6 +46,20 @@ class L2norm(Layer):
         planes = (len(x), self.in_shape.channels, self.in_shape.height * self.in_shape.width)
         l2norm(output.reshape(planes), x.reshape(planes))
         return output
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        """Only what is across a pixel's direction changes it. Darknet passes the gradient on as it is."""
+        (x,), (grad_input,) = inputs, grad_inputs
+        if grad_input is None:
+            return
+        grad_input[:] = grad_output
+        if not run.quirks:
+            y = self.output[: len(x)]
+            along = (grad_output * y).sum(axis=1, keepdims=True)
+            grad_input -= along * y
+            grad_input /= np.sqrt(np.square(x).sum(axis=1, keepdims=True))
 
     def table_row(self) -> str:
         return f"l2norm                                         {self.in_shape.size:4d}"

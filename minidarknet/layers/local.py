@@ -14,12 +14,14 @@ for every output number. Source: Darknet, local_layer.c.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.activations import ACTIVATIONS, activate
+from minidarknet.kernels.activations import ACTIVATIONS, activate, activate_back
 from minidarknet.kernels.jit import kernel
 from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.parameter import Array, Initial
@@ -57,6 +59,49 @@ def local(output: Array, source: Array, weights: Array, biases: Array, stride: i
                 output[b, f, y, x] = total
 
 
+@kernel
+def local_back(
+    weight_grads: Array, bias_grads: Array, source: Array, grad: Array, stride: int, padding: int
+) -> None:
+    """Add to the gradients by the weights and biases what grad (batch, filters, rows, columns) says."""
+    batch, filters, rows, columns = grad.shape
+    _, channels, height, width = source.shape
+    size = weight_grads.shape[3]
+    for number in prange(rows * columns):
+        place: Any = np.int64(number)  # a parallel index is unsigned
+        y, x = place // columns, place % columns
+        for f in range(filters):
+            for b in range(batch):
+                bias_grads[f, place] += grad[b, f, y, x]
+                for c in range(channels):
+                    for ky in range(size):
+                        for kx in range(size):
+                            row, column = y * stride - padding + ky, x * stride - padding + kx
+                            if 0 <= row < height and 0 <= column < width:
+                                weight_grads[place, f, c, ky, kx] += grad[b, f, y, x] * source[b, c, row, column]
+
+
+@kernel
+def local_source_back(grad_source: Array, weights: Array, grad: Array, stride: int, padding: int) -> None:
+    """Write the gradient by the source, (batch, channels, height, width)."""
+    batch, filters, rows, columns = grad.shape
+    _, channels, height, width = grad_source.shape
+    size = weights.shape[3]
+    for number in prange(batch * channels):
+        plane: Any = np.int64(number)  # a parallel index is unsigned
+        b, c = plane // channels, plane % channels
+        grad_source[b, c] = np.float32(0)
+        for f in range(filters):
+            for y in range(rows):
+                for x in range(columns):
+                    for ky in range(size):
+                        for kx in range(size):
+                            row, column = y * stride - padding + ky, x * stride - padding + kx
+                            if 0 <= row < height and 0 <= column < width:
+                                weight = weights[y * columns + x, f, c, ky, kx]
+                                grad_source[b, c, row, column] += grad[b, f, y, x] * weight
+
+
 class Local(Layer):
     """The `[local]` section."""
 
@@ -85,6 +130,17 @@ class Local(Layer):
         local(output, x, self.weights.value, biases, o.stride, o.pad)
         activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[o.activation])
         return output
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (x,), (grad_input,), o = inputs, grad_inputs, self.options
+        output = self.output[: len(x)]
+        activate_back(grad_output.reshape(-1), output.reshape(-1), ACTIVATIONS[o.activation])
+        bias_grads = self.biases.gradient.reshape(o.filters, -1)
+        local_back(self.weights.gradient, bias_grads, x, grad_output, o.stride, o.pad)
+        if grad_input is not None:
+            local_source_back(grad_input, self.weights.value, grad_output, o.stride, o.pad)
 
     def table_row(self) -> str:
         i, o = self.in_shape, self.out_shape

@@ -7,6 +7,8 @@ Source: Darknet, logistic_layer.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minidarknet.kernels.activations import LOGISTIC, activate
@@ -35,6 +37,18 @@ class Logistic(Layer):
         p = output.reshape(truth.shape)
         with np.errstate(divide="ignore", invalid="ignore"):  # a sure and wrong answer has an infinite loss
             return float(np.sum(-truth * np.log(p) - (1 - truth) * np.log(1 - p)))
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (grad_input,) = grad_inputs
+        if grad_input is None:
+            return
+        p = self.output[: len(grad_output)]
+        # The loss's gradient by the score is p - truth. Darknet passes those of later layers on as they are.
+        grad_input[:] = (grad_output if run.quirks else grad_output * p * (1 - p)).reshape(grad_input.shape)
+        if run.truth is not None:
+            grad_input += (p.reshape(run.truth.shape) - run.truth).reshape(grad_input.shape)
 
     def table_row(self) -> str:
         return f"logistic x entropy                             {self.in_shape.size:4d}"

@@ -13,7 +13,9 @@ Source: Darknet, maxpool_layer.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -59,6 +61,31 @@ def maxpool(output: Array, source: Array, size: int, stride: int, offset: int) -
                         row[x] = max(row[x], source[plane, ky, x * stride + left])
 
 
+@kernel
+def maxpool_back(
+    grad_source: Array, source: Array, output: Array, grad: Array, size: int, stride: int, offset: int
+) -> None:
+    """Give each number of grad (planes, rows, columns) to the cell that won its window: of equal ones, the first.
+
+    output is what `maxpool` wrote; grad_source and source are (planes, height, width).
+    """
+    planes, height, width = source.shape
+    _, rows, columns = output.shape
+    for number in prange(planes):
+        plane: Any = np.int64(number)  # a parallel index is unsigned
+        grad_source[plane] = np.float32(0)
+        for y in range(rows):
+            top = y * stride - offset
+            for x in range(columns):
+                left = x * stride - offset
+                found = False
+                for ky in range(max(0, top), min(top + size, height)):
+                    for kx in range(max(0, left), min(left + size, width)):
+                        if not found and source[plane, ky, kx] == output[plane, y, x]:
+                            grad_source[plane, ky, kx] += grad[plane, y, x]
+                            found = True
+
+
 class Maxpool(Layer):
     """The `[maxpool]` or `[max]` section."""
 
@@ -95,6 +122,24 @@ class Maxpool(Layer):
         planes_in, planes_out = x.reshape(planes, *x.shape[2:]), output.reshape(planes, *output.shape[2:])
         method(planes_out, planes_in, self.size, self.options.stride, self.padding // 2)
         return output
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (x,), (grad_input,) = inputs, grad_inputs
+        if grad_input is None:
+            return
+        planes, output = len(x) * x.shape[1], self.output[: len(x)]
+        before, after = (planes, *x.shape[2:]), (planes, *output.shape[2:])
+        maxpool_back(
+            grad_input.reshape(before),
+            x.reshape(before),
+            output.reshape(after),
+            grad_output.reshape(after),
+            self.size,
+            self.options.stride,
+            self.padding // 2,
+        )
 
     def table_row(self) -> str:
         return (

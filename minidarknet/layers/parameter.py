@@ -50,16 +50,30 @@ class Parameter:
         False where Darknet's files have no place for it.
     array
         The numbers, float32, or None before they are loaded or drawn.
+    learns
+        Whether training follows its gradient; False for the rolling averages, which only keep what was seen.
+    grad
+        The gradient of the loss, of the same shape, summed over the images since it was last cleared; None before
+        training.
     version
         Grows whenever `array` is set. A layer that keeps the numbers in another order looks at it; whoever changes
         numbers in place sets `array` to itself afterwards.
     """
 
-    def __init__(self, name: str, shape: tuple[int, ...], initial: Initial | None = None, stored: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initial: Initial | None = None,
+        stored: bool = True,
+        learns: bool = True,
+    ) -> None:
         self.name = name
         self.shape = shape
         self.initial = initial or Initial()
         self.stored = stored
+        self.learns = learns
+        self.grad: Array | None = None
         self.version = 0
         self._array: Array | None = None
 
@@ -84,3 +98,10 @@ class Parameter:
             sides = "x".join(map(str, self.shape))
             raise InputError(f"{self.name} ({sides}) without values: load a weights file or draw random ones")
         return self.array
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient; an error where no memory has been taken for it (see `learning.py`)."""
+        if self.grad is None:
+            raise InputError(f"{self.name} without a gradient: only a Learner's network learns")
+        return self.grad

@@ -14,7 +14,10 @@ innermost, `extra` appends zeros. Source: Darknet, reorg_layer.c, blas.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.parameter import Array
@@ -58,19 +61,37 @@ class Reorg(Layer):
             flat[:, : self.in_shape.size] = x.reshape(len(x), self.in_shape.size)
             flat[:, self.in_shape.size :] = 0
             return output
-        output[:] = self._rearranged(x).reshape(output.shape)
+        sides, order = self._rearranging()
+        output[:] = x.reshape(len(x), *sides).transpose(order).reshape(output.shape)
         return output
 
-    def _rearranged(self, x: Array) -> Array:
+    def _rearranging(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """As what sides the numbers of an image are read, and the order that these are then put into."""
         o, (channels, height, width) = self.options, self.in_shape.array_shape
-        batch, s, part = len(x), o.stride, channels // o.stride**2
-        if o.flatten and o.reverse:
-            return x.reshape(batch, height * width, channels).transpose(0, 2, 1)
+        s, part = o.stride, channels // o.stride**2
         if o.flatten:
-            return x.reshape(batch, channels, height * width).transpose(0, 2, 1)
+            return ((height * width, channels) if o.reverse else (channels, height * width)), (0, 2, 1)
         if o.reverse:  # (dy, dx, part, y, x) to (part, y, dy, x, dx)
-            return x.reshape(batch, s, s, part, height, width).transpose(0, 3, 4, 1, 5, 2)
-        return x.reshape(batch, part, height, s, width, s).transpose(0, 3, 5, 1, 2, 4)
+            return (s, s, part, height, width), (0, 3, 4, 1, 5, 2)
+        return (part, height, s, width, s), (0, 3, 5, 1, 2, 4)
+
+    @property
+    def overwrites_in_darknet(self) -> bool:
+        return True
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (grad_input,) = grad_inputs
+        if grad_input is None:
+            return
+        if self.options.extra:
+            flat = grad_output.reshape(len(grad_output), -1)
+            grad_input[:] = flat[:, : self.in_shape.size].reshape(grad_input.shape)
+            return
+        sides, order = self._rearranging()
+        rearranged = grad_output.reshape(len(grad_output), *(sides[axis - 1] for axis in order[1:]))
+        grad_input[:] = rearranged.transpose(np.argsort(order)).reshape(grad_input.shape)
 
     def table_row(self) -> str:
         if self.options.extra:

@@ -10,6 +10,7 @@ is a plain vector that only layers without a window may follow. Source: Darknet,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,17 @@ class Route(Layer):
             flat[:, start : start + size] = x.reshape(len(x), size)
             start += size
         return output
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        flat = grad_output.reshape(len(grad_output), -1)
+        start = 0
+        for x, grad_input in zip(inputs, grad_inputs, strict=True):
+            size = x.shape[1] * x.shape[2] * x.shape[3]
+            if grad_input is not None:
+                grad_input.reshape(len(x), size)[:] = flat[:, start : start + size]
+            start += size
 
     def table_row(self) -> str:
         return "route  " + " ".join(map(str, self.reads))

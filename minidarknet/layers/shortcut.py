@@ -10,13 +10,14 @@ pixel where one is k times as large. What is not shared is copied as it is, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minidarknet.cfg import Section
-from minidarknet.kernels.activations import ACTIVATIONS, activate
+from minidarknet.kernels.activations import ACTIVATIONS, activate, activate_back
 from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.parameter import Array
 from minidarknet.options import REQUIRED, option
@@ -60,15 +61,37 @@ class Shortcut(Layer):
         x, earlier = inputs
         output = self.output[: len(x)]
         output[:] = x
-        channels = min(self.in_shape.channels, self.earlier_shape.channels)
-        height = min(self.in_shape.height, self.earlier_shape.height)
-        width = min(self.in_shape.width, self.earlier_shape.width)
-        shared = output[:, :channels, : height * self.sample : self.sample, : width * self.sample : self.sample]
-        added = earlier[:, :channels, : height * self.stride : self.stride, : width * self.stride : self.stride]
+        shared, added = self._shared(output, earlier)
         alpha, beta = np.float32(self.options.alpha), np.float32(self.options.beta)
         shared[:] = alpha * shared + beta * added
         activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
         return output
+
+    def _shared(self, own: Array, earlier: Array) -> tuple[Array, Array]:
+        """Of both pictures what is added: views of the same shape."""
+        channels = min(self.in_shape.channels, self.earlier_shape.channels)
+        height = min(self.in_shape.height, self.earlier_shape.height)
+        width = min(self.in_shape.width, self.earlier_shape.width)
+        return (
+            own[:, :channels, : height * self.sample : self.sample, : width * self.sample : self.sample],
+            earlier[:, :channels, : height * self.stride : self.stride, : width * self.stride : self.stride],
+        )
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        grad_own, grad_earlier = grad_inputs
+        alpha, beta = np.float32(self.options.alpha), np.float32(self.options.beta)
+        output = self.output[: len(grad_output)]
+        activate_back(grad_output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
+        if grad_own is not None:
+            grad_own[:] = grad_output
+            scaled = grad_own if run.quirks else self._shared(grad_own, inputs[1])[0]
+            scaled *= alpha
+        if grad_earlier is not None:
+            grad_earlier[:] = 0
+            shared, added = self._shared(grad_output, grad_earlier)
+            added[:] = beta * shared
 
     def table_row(self) -> str:
         source = self.earlier_shape.table_cells()

@@ -11,6 +11,7 @@ truth's value, and neither does this. Source: Darknet, softmax_layer.c, blas.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,27 @@ class Softmax(Layer):
         self.check_truth(truth, len(output))
         with np.errstate(divide="ignore"):  # a probability of 0 has an infinite loss
             return float(-np.log(output.reshape(truth.shape)[truth != 0]).sum())
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        """With the loss, the gradient by the scores is p - truth; other gradients go through the function itself.
+
+        Darknet forgets the temperature, and passes the gradients of later layers on as they are.
+        """
+        (grad_input,) = grad_inputs
+        if grad_input is None:
+            return
+        runs = (-1, self.in_shape.size // self.options.groups)
+        p, grad, target = self.output[: len(grad_output)].reshape(runs), grad_output.reshape(runs), grad_input
+        own = np.zeros_like(p)
+        if run.truth is not None and not self.options.noloss:
+            own = p - run.truth.reshape(runs)
+        if run.quirks:
+            target[:] = (own + grad).reshape(target.shape)
+            return
+        through = p * (grad - (p * grad).sum(axis=1, keepdims=True))
+        target[:] = ((own + through) / np.float32(self.options.temperature)).reshape(target.shape)
 
     def table_row(self) -> str:
         return f"softmax                                        {self.in_shape.size:4d}"

@@ -10,6 +10,7 @@ Every number is multiplied by `scale`. Source: Darknet, upsample_layer.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,28 @@ class Upsample(Layer):
             np.sum(whole.reshape(*x.shape[:2], height, factor, width, factor), axis=(3, 5), out=output)
             output *= scale
         return output
+
+    @property
+    def overwrites_in_darknet(self) -> bool:
+        return bool(self.options.stride < 0)
+
+    def backward(
+        self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
+    ) -> None:
+        (grad_input,) = grad_inputs
+        if grad_input is None:
+            return
+        factor, scale = abs(self.options.stride), np.float32(self.options.scale)
+        batch, channels = grad_input.shape[:2]
+        if self.options.stride > 0:
+            blocks = grad_output.reshape(batch, channels, self.in_shape.height, factor, self.in_shape.width, factor)
+            np.sum(blocks, axis=(3, 5), out=grad_input)
+            grad_input *= scale
+            return
+        height, width = self.out_shape.height, self.out_shape.width
+        grad_input[:] = 0  # rows and columns that fill no block
+        repeated = np.repeat(np.repeat(scale * grad_output, factor, axis=2), factor, axis=3)
+        grad_input[:, :, : height * factor, : width * factor] = repeated
 
     def table_row(self) -> str:
         word = "upsample" if self.options.stride > 0 else "downsample"

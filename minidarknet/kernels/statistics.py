@@ -1,0 +1,184 @@
+"""Batch normalisation while training: with the mean and the variance of the batch itself, and back again.
+
+    mean      =  sum of x / N                                N numbers of a channel: batch * cells
+    variance  =  sum of (x - mean)^2 / (N - 1)
+    y         =  scale * (x - mean) / (sqrt(variance) + epsilon) + bias, then the activation
+
+On the way back, d is the gradient by y before the activation, r = sqrt(variance) and e = 1 / (r + epsilon):
+
+    bias   gets  sum of d
+    scale  gets  sum of d * (x - mean) * e
+    x      gets  scale * e * [ d  -  sum of d / N  -  (x - mean) * e / (r * (N - 1)) * sum of d * (x - mean) ]
+
+since a number of the batch also moves its mean and its variance. Darknet's own formula takes another epsilon and another
+divisor there: s = sqrt(variance + 0.00001) for r and 1 / e, and N for N - 1. It is used where `quirks` is set.
+
+A channel has one writer. Long sums are made of runs of RUN numbers in float32, added up in float64. Source: Darknet,
+batchnorm_layer.c, blas.c.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from minidarknet.kernels.jit import kernel, reduction, scalar
+from minidarknet.kernels.normalize import EPSILON
+
+Floats = NDArray[np.float32]
+
+#: Numbers of a run: so few that float32 is good enough for their sum, and that they stay in the nearest cache.
+RUN = 2048
+#: Darknet's epsilon on the way back, inside the root.
+EPSILON_BACK = 1e-5
+ZERO = np.float32(0)
+
+
+@reduction
+def run_sum(x: Floats, start: int, end: int) -> np.float32:
+    """The sum of x[start:end]."""
+    total = ZERO
+    for i in range(start, end):
+        total += x[i]
+    return total
+
+
+@reduction
+def run_squares(x: Floats, start: int, end: int, middle: np.float32) -> np.float32:
+    """The sum of (x - middle)^2 over x[start:end]."""
+    total = ZERO
+    for i in range(start, end):
+        off = x[i] - middle
+        total += off * off
+    return total
+
+
+@kernel
+def batch_statistics(mean: Floats, variance: Floats, source: Floats) -> None:
+    """Write mean and variance of each channel, (channels,), of source (batch, channels, cells).
+
+    Each run is gone through twice, for its mean and then for the squares about it, while it is in the cache; runs are
+    put together by the formula of Chan, Golub and LeVeque (1979).
+    """
+    batch, channels, cells = source.shape
+    flat = source.reshape(-1)
+    for channel in prange(channels):
+        c: Any = np.int64(channel)  # a parallel index is unsigned
+        count, middle, squares = 0.0, 0.0, 0.0
+        for b in range(batch):
+            first = (b * channels + c) * cells
+            for start in range(first, first + cells, RUN):
+                end = min(first + cells, start + RUN)
+                more = float(end - start)
+                part = np.float32(np.float64(run_sum(flat, start, end)) / more)
+                off = np.float64(part) - middle
+                squares += np.float64(run_squares(flat, start, end, part)) + off * off * count * more / (count + more)
+                count += more
+                middle += off * more / count
+        mean[c] = middle
+        variance[c] = squares / (count - 1)
+
+
+@kernel
+def normalize_batch(
+    output: Floats, source: Floats, scales: Floats, biases: Floats, mean: Floats, variance: Floats, slope: np.float32
+) -> None:
+    """Normalise source (batch, channels, cells) into output, with the activation x > 0 ? x : slope * x."""
+    batch, channels, cells = source.shape
+    for plane in prange(batch * channels):
+        b, c = np.int64(plane) // channels, np.int64(plane) % channels
+        factor, shift = line(scales[c], biases[c], mean[c], variance[c])
+        for i in range(cells):
+            y = source[b, c, i] * factor + shift
+            output[b, c, i] = y if y > ZERO else slope * y
+
+
+@scalar
+def line(scale: np.float32, bias: np.float32, mean: np.float32, variance: np.float32) -> Any:
+    """Factor and shift that normalise a channel: y = factor * x + shift."""
+    factor = np.float64(scale) / (np.sqrt(np.float64(variance)) + EPSILON)
+    return np.float32(factor), np.float32(np.float64(bias) - np.float64(mean) * factor)
+
+
+@reduction
+def run_back(
+    grad: Floats, x: Floats, start: int, end: int, factor: np.float32, shift: np.float32, slope: np.float32
+) -> np.float32:
+    """The sum of d over a run, where d = grad times the slope of the activation; d is written into grad."""
+    total = ZERO
+    for i in range(start, end):
+        d = grad[i] if x[i] * factor + shift > ZERO else slope * grad[i]
+        grad[i] = d
+        total += d
+    return total
+
+
+@reduction
+def run_products(grad: Floats, x: Floats, start: int, end: int, middle: np.float32) -> np.float32:
+    """The sum of grad * (x - middle) over a run."""
+    total = ZERO
+    for i in range(start, end):
+        total += grad[i] * (x[i] - middle)
+    return total
+
+
+@kernel
+def normalize_back(
+    grad: Floats,
+    source: Floats,
+    scales: Floats,
+    biases: Floats,
+    mean: Floats,
+    variance: Floats,
+    slope: np.float32,
+    scale_grads: Floats,
+    bias_grads: Floats,
+    quirks: bool,
+) -> None:
+    """Take grad (batch, channels, cells) from the outputs of `normalize_batch` back to its source, in place.
+
+    The gradients by scales and biases, (channels,), are added to scale_grads and bias_grads.
+    """
+    batch, channels, cells = source.shape
+    flat, x, n = grad.reshape(-1), source.reshape(-1), float(batch * cells)
+    for channel in prange(channels):
+        c: Any = np.int64(channel)
+        factor, shift = line(scales[c], biases[c], mean[c], variance[c])
+        total, products = 0.0, 0.0
+        for b in range(batch):
+            first = (b * channels + c) * cells
+            for start in range(first, first + cells, RUN):
+                end = min(first + cells, start + RUN)
+                total += np.float64(run_back(flat, x, start, end, factor, shift, slope))
+                products += np.float64(run_products(flat, x, start, end, mean[c]))
+        root = np.sqrt(np.float64(variance[c]))
+        bias_grads[c] += np.float32(total)
+        scale_grads[c] += np.float32(products / (root + EPSILON))
+        own = np.float64(scales[c]) / (root + EPSILON)
+        pull = products / ((root + EPSILON) * root * (n - 1)) if root > 0 else 0.0
+        if quirks:
+            within = np.float64(variance[c]) + EPSILON_BACK
+            own, pull = np.float64(scales[c]) / np.sqrt(within), products / (within * n)
+        a, w, shared, middle = np.float32(own), np.float32(own * pull), np.float32(own * total / n), mean[c]
+        for b in range(batch):
+            first = (b * channels + c) * cells
+            for i in range(first, first + cells):
+                flat[i] = a * flat[i] - w * (x[i] - middle) - shared
+
+
+@kernel
+def bias_back(grads: Floats, grad: Floats) -> None:
+    """Add to grads (channels,) the sum of each channel of grad (batch, channels, cells)."""
+    batch, channels, cells = grad.shape
+    flat = grad.reshape(-1)
+    for channel in prange(channels):
+        c: Any = np.int64(channel)
+        total = 0.0
+        for b in range(batch):
+            first = (b * channels + c) * cells
+            for start in range(first, first + cells, RUN):
+                total += np.float64(run_sum(flat, start, min(first + cells, start + RUN)))
+        grads[c] += np.float32(total)
