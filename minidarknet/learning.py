@@ -68,7 +68,7 @@ class Learner:
     Raises
     ------
     CfgError
-        A layer cannot be run, or the network has no loss.
+        A layer cannot be run.
     InputError
         There is not enough memory for such a batch, or a parameter has no values.
     """
@@ -78,9 +78,6 @@ class Learner:
         self.network, self.layers, self.batch = network, network.layers, batch
         self.quirks = network.options.darknet_quirks if quirks is None else quirks
         self.wanted = asked(self.layers)
-        last = self.layers[-1]
-        if not any(isinstance(layer, LOSSES) for layer in self.layers):
-            raise last.error("is the last layer, and no layer has a loss; expected [softmax], [logistic] or [cost]")
         self._check_memory()
         for _, parameter in network.parameters():
             if parameter.learns:
@@ -136,7 +133,13 @@ class Learner:
         -------
         float
             The loss, summed over the images; where several layers have one, their mean.
+
+        Raises
+        ------
+        CfgError
+            The network has no loss.
         """
+        check_loss(self.network)
         for _ in self.forward_steps(x, truth, seed):
             pass
         for _ in self.backward_steps():
@@ -145,12 +148,12 @@ class Learner:
         assert loss is not None
         return loss
 
-    def forward_steps(self, x: ArrayLike, truth: ArrayLike, seed: int = 0) -> Iterator[tuple[Layer, Array]]:
+    def forward_steps(self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0) -> Iterator[tuple[Layer, Array]]:
         """The first half of `step`, layer by layer: each with its output."""
         images = self.network.as_batch(x)
         if not 0 < len(images) <= self.batch:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")
-        truths = np.ascontiguousarray(truth, np.float32)
+        truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
         self._attach()
         self._run = Run(
             self._workspace, truths, threads=thread_count(), training=True, seed=seed, quirks=self.quirks
@@ -173,6 +176,7 @@ class Learner:
         more
             Gradients, by layer number, to be added to what comes from the loss.
         """
+        given = dict(more or {})
         count = len(self._values[-1])
         begun = [False] * len(self.layers)
         for layer in reversed(self.layers):
@@ -181,16 +185,18 @@ class Learner:
             grad = self._grad(layer.index, count)
             if not begun[layer.index]:
                 grad[:] = 0
-            if more and layer.index in more:
-                grad += more[layer.index].reshape(grad.shape)
+            if layer.index in given:
+                grad += given[layer.index].reshape(grad.shape)
             yield layer, grad
             targets: list[Array | None] = []
+            scratch = self._grads[len(self.layers) + layer.index]
             for position, read in enumerate(layer.reads):
                 if read < 0 or not self.wanted[read]:
                     targets.append(None)
                 elif begun[read] or read in layer.reads[:position]:
-                    scratch = self._grads[len(self.layers) + layer.index]
-                    targets.append(scratch[: count * self.layers[read].out_shape.size].reshape(self._shape(read, count)))
+                    part = scratch[: count * self.layers[read].out_shape.size]
+                    targets.append(part.reshape(self._shape(read, count)))
+                    scratch = scratch[aligned(len(part)) :]
                 else:
                     targets.append(self._grad(read, count))
             inputs = [self._values[read] for read in layer.reads]
@@ -200,8 +206,9 @@ class Learner:
                 if target is None:
                     continue
                 total = self._grad(read, count)
-                if begun[read] and self.quirks and layer.overwrites_in_darknet:
+                if self.quirks and layer.overwrites_in_darknet:
                     total[:] = target
+                    given.pop(read, None)
                 elif begun[read]:
                     total += target
                 begun[read] = True
@@ -218,6 +225,13 @@ class Learner:
         for _, parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad.fill(0)
+
+
+def check_loss(network: Network) -> None:
+    """Raise where no layer has a loss to learn from."""
+    if not any(isinstance(layer, LOSSES) for layer in network.layers):
+        last = network.layers[-1]
+        raise last.error("is the last layer, and no layer has a loss; expected [softmax], [logistic] or [cost]")
 
 
 def learning_workspace(layers: list[Layer], batch: int) -> int:
@@ -242,7 +256,7 @@ def grad_lives(layers: list[Layer], wanted: list[bool], batch: int) -> tuple[lis
                 again = birth[read] < count - 1 - read or read in layer.reads[:position]
                 birth[read] = min(birth[read], count - 1 - layer.index)
                 if again and wanted[read]:
-                    extra[layer.index] = max(extra[layer.index], aligned(batch * layers[read].out_shape.size))
+                    extra[layer.index] += aligned(batch * layers[read].out_shape.size)
     own = [count - 1 - index for index in range(count)]
     lives = [*zip(birth, own, strict=True), *zip(own, own, strict=True)]
     return [*sizes, *extra], lives

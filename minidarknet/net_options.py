@@ -8,7 +8,7 @@ from minidarknet.cfg import Section
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 
-POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random")
+POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random", "sgdr")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,10 @@ class NetOptions:
     policy: str = option("constant", "how the learning rate changes over time", choices=POLICIES)
     burn_in: int = option(0, "training steps over which the learning rate rises at the start", minimum=0)
     power: float = option(4.0, "exponent of the policies poly and random, and of burn_in")
-    step: int = option(1, "training steps between two changes of the policy step; the middle of sigmoid", minimum=1)
-    scale: float = option(1.0, "factor of the policy step")
+    step: int = option(
+        1, "training steps between two changes of the policy step; the middle of sigmoid; sgdr's first turn", minimum=1
+    )
+    scale: float = option(1.0, "factor of the policy step, and on the length of each turn of sgdr")
     steps: tuple[int, ...] = option((), "training steps at which the policy steps changes the rate", minimum=0)
     scales: tuple[float, ...] = option((), "factors of the policy steps, one for each of steps")
     gamma: float = option(1.0, "base of the policy exp; slope of sigmoid")
