@@ -9,8 +9,8 @@ The gradients are the true ones. Darknet's differ in a few places, which are tak
 wants to train exactly as it does:
 
 - batch norm goes back with another epsilon and divisor than forward (`kernels/statistics.py`)
-- some layers *overwrite* the gradient that another branch has given to their input: convolutions of 1x1 and a few others
-  (`overwrites_in_darknet`)
+- some layers *overwrite* the gradient that another branch has given to their input: convolutions of 1x1 and a few
+  others (`overwrites_in_darknet`)
 - `smooth` costs have the wrong sign where they are straight, and `L1` takes a hit for a miss (`layers/cost.py`)
 - softmax forgets its temperature, and softmax and logistic pass later layers' gradients on unchanged
 - local response normalization only goes back approximately, l2norm not at all
@@ -32,9 +32,9 @@ from minidarknet.kernels.threads import thread_count
 from minidarknet.layers.base import Layer, Run
 from minidarknet.layers.cost import Cost
 from minidarknet.layers.logistic import Logistic
-from minidarknet.layers.parameter import Array
+from minidarknet.layers.parameter import Array, empty_aligned
 from minidarknet.layers.softmax import Softmax
-from minidarknet.memory import aligned, arrange, empty_aligned, mebibytes, memory_limit
+from minidarknet.memory import aligned, arrange, mebibytes, memory_limit
 from minidarknet.network import Network
 
 LOSSES = (Softmax, Logistic, Cost)
@@ -155,9 +155,7 @@ class Learner:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
         self._attach()
-        self._run = Run(
-            self._workspace, truths, threads=thread_count(), training=True, seed=seed, quirks=self.quirks
-        )
+        self._run = Run(self._workspace, truths, threads=thread_count(), training=True, seed=seed, quirks=self.quirks)
         self._values = {-1: images}
         for layer in self.layers:
             with np.errstate(all="ignore"):  # numbers that overflow are told by what looks at the gradients

@@ -7,9 +7,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from minidarknet.errors import UsageError
 
 
@@ -42,13 +39,6 @@ def mebibytes(size: int) -> str:
 def aligned(size: int) -> int:
     """A number of float32 that fills whole cache lines of 64 bytes, 16 numbers each."""
     return -(-size // 16) * 16
-
-
-def empty_aligned(size: int) -> NDArray[np.float32]:
-    """An array of float32 that begins on a cache line."""
-    memory = np.empty(size + aligned(1), np.float32)
-    skip = -(memory.ctypes.data // 4) % aligned(1)
-    return memory[skip : skip + size]
 
 
 def arrange(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[int], int]:

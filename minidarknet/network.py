@@ -25,8 +25,8 @@ from minidarknet.kernels.threads import thread_count
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost
-from minidarknet.layers.parameter import Array, Parameter
-from minidarknet.memory import aligned, arrange, empty_aligned, mebibytes, memory_limit
+from minidarknet.layers.parameter import Array, Parameter, empty_aligned
+from minidarknet.memory import aligned, arrange, mebibytes, memory_limit
 from minidarknet.net_options import NetOptions, input_shape
 from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape

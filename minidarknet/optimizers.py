@@ -9,8 +9,8 @@
 
 The gradients are sums over the images of a batch, so the division by their number comes here. The rate multiplies at
 the very end, so that a new rate also counts for what momentum has stored. Decay pulls at weights, never at biases or
-scales. A layer's own `learning_rate` multiplies the rate. Layers that `stopbackward` cuts off get no gradient, but decay
-and momentum all the same. Darknet does Adam on a GPU only. Source: Darknet, convolutional_layer.c (update), blas.c.
+scales. A layer's own `learning_rate` multiplies the rate. Layers that `stopbackward` cuts off get no gradient, but
+decay and momentum all the same. Darknet does Adam on a GPU only. Source: Darknet, convolutional_layer.c (update), blas.c.
 """
 
 from __future__ import annotations
@@ -117,11 +117,13 @@ class Adam(Optimizer):
 
     def _move(self, parameter: Parameter, stored: list[Array], rate: float, decay: float, batch: int) -> None:
         o, numbers, grad = self.options, parameter.value.reshape(-1), parameter.gradient.reshape(-1)
+        mean, square = stored
         mean_share, square_share = 1 - o.B1**self.steps, 1 - o.B2**self.steps
         adam_step(
             numbers,
             grad,
-            *stored,
+            mean,
+            square,
             np.float32(1 / batch),
             np.float32(decay),
             np.float32(o.B1),

@@ -14,8 +14,8 @@
 
     burn-in         learning_rate * (number / burn_in) ^ power, for number < burn_in, whatever the policy
 
-`number` counts the batches of all subdivisions, and the first one that is learned from has number 1. Darknet computes in
-float32, and so does this. Source: Darknet, network.c (get_current_rate).
+`number` counts the batches of all subdivisions, and the first one that is learned from has number 1. Darknet computes
+in float32, and so does this. Source: Darknet, network.c (get_current_rate).
 """
 
 from __future__ import annotations

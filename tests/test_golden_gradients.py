@@ -62,8 +62,9 @@ def step_over_kinks(layer: Layer, output: Array, data: dict[str, Array]) -> None
     expected = data[f"out_{layer.index:02d}"].reshape(output.shape)
     crossed = ((output > 0) != (expected > 0)) & (np.abs(output - expected) < 1e-6)
     products = layer.products(len(output), Run(layer.kept, training=True))
-    across = np.where(expected > 0, 1e-5, -1e-5).astype(np.float32) * np.sign(layer.batch_norm.scales.value)[:, None, None]
-    products[crossed] += np.broadcast_to(across, products.shape)[crossed]
+    signs = np.sign(layer.batch_norm.scales.value)[:, None, None]
+    across = np.where(expected > 0, signs, -signs) * np.float32(1e-5)
+    products[crossed] += across[crossed]
 
 
 def compare(layer: Layer, grad: Array, data: dict[str, Array]) -> None:

@@ -1,4 +1,4 @@
-"""Whole training runs, step by step, equal the original C program's; tolerances are those of the golden data's README."""
+"""Whole training runs, step by step, equal the original C program's, within the tolerances of its README."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def is_behind(key: str, layer: int) -> bool:
 @pytest.mark.parametrize("name", ["q_fire_1x1_first", "q_residual_1x1", "q_cost_smooth"])
 def test_without_quirks_the_gradients_are_others(golden: Path, name: str) -> None:
     run = Run(golden / "train" / f"{name}.cfg", quirks=False)
-    with pytest.raises(AssertionError, match="(bwd|grad)/"):
+    with pytest.raises(AssertionError, match=r"(bwd|grad)/"):
         train(run)
 
 

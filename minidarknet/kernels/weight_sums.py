@@ -210,9 +210,7 @@ def weight_sums(
 
 
 @scalar
-def add_run(
-    sums: Floats, m: int, grad: Floats, image: Floats, s: int, pixels: Offsets, run: int, filters: int
-) -> None:
+def add_run(sums: Floats, m: int, grad: Floats, image: Floats, s: int, pixels: Offsets, run: int, filters: int) -> None:
     """Add the products of one block of filters and one row of the window to sums[m:], tile by tile."""
     j = 0
     while j < run:

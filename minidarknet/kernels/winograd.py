@@ -277,9 +277,9 @@ def turn_filters(packed: Floats, weights: Floats, g: NDArray[np.float64]) -> Non
             if f < filters:
                 for i in range(IN):
                     for x in range(3):
-                        half[i, x] = (
-                            g[i, 0] * weights[f, c, 0, x] + g[i, 1] * weights[f, c, 1, x] + g[i, 2] * weights[f, c, 2, x]
-                        )
+                        half[i, x] = 0
+                        for y in range(3):
+                            half[i, x] += g[i, y] * weights[f, c, y, x]
             for i in range(IN):
                 for j in range(IN):
                     place = ((block * FREQUENCIES + IN * i + j) * channels + c) * BLOCK + lane

@@ -64,9 +64,7 @@ class Batchnorm(Layer):
         scales = self.batch_norm.scales
         biases, unused = self.biases.value, np.zeros_like(self.biases.value)
         planes, source, statistics = as_planes(grad_output), as_planes(x), self.statistics
-        normalize_back(
-            planes, source, scales.value, biases, *statistics, ONE, scales.gradient, unused, run.quirks
-        )
+        normalize_back(planes, source, scales.value, biases, *statistics, ONE, scales.gradient, unused, run.quirks)
         if grad_input is not None:
             grad_input[:] = grad_output
 

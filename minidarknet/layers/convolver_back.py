@@ -57,7 +57,7 @@ class InputGradient:
         return aligned(self.convolver.workspace_size()) + (self.wide.size if self.spreads else 0)
 
     def turned(self, weights: Array) -> Array:
-        """Filters (filters, channels / groups, size, size) turned about, as (channels, filters / groups, size, size)."""
+        """Filters (filters, channels / groups, size, size) turned about: (channels, filters / groups, size, size)."""
         g = self.geometry
         grouped = weights.reshape(g.groups, g.filters, g.part, g.size, g.size)
         turned = grouped.transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]

@@ -60,9 +60,7 @@ def local(output: Array, source: Array, weights: Array, biases: Array, stride: i
 
 
 @kernel
-def local_back(
-    weight_grads: Array, bias_grads: Array, source: Array, grad: Array, stride: int, padding: int
-) -> None:
+def local_back(weight_grads: Array, bias_grads: Array, source: Array, grad: Array, stride: int, padding: int) -> None:
     """Add to the gradients by the weights and biases what grad (batch, filters, rows, columns) says."""
     batch, filters, rows, columns = grad.shape
     _, channels, height, width = source.shape

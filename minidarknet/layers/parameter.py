@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minidarknet.errors import InputError
+from minidarknet.memory import aligned
 
 #: Every array of numbers in a network: float32 and C-contiguous.
 Array = NDArray[np.float32]
+
+
+def empty_aligned(size: int) -> Array:
+    """An array of `size` numbers that begins on a cache line."""
+    memory = np.empty(size + aligned(1), np.float32)
+    skip = -(memory.ctypes.data // 4) % aligned(1)
+    return memory[skip : skip + size]
 
 
 @dataclass(frozen=True)
