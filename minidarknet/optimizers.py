@@ -10,7 +10,7 @@
 The gradients are sums over the images of a batch, so the division by their number comes here. The rate multiplies at
 the very end, so that a new rate also counts for what momentum has stored. Decay pulls at weights, never at biases or
 scales. A layer's own `learning_rate` multiplies the rate. Layers that `stopbackward` cuts off get no gradient, but
-decay and momentum all the same. Darknet does Adam on a GPU only. Source: Darknet, convolutional_layer.c (update), blas.c.
+decay and momentum all the same. Darknet does Adam on a GPU only. Source: Darknet, convolutional_layer.c, blas.c.
 """
 
 from __future__ import annotations
