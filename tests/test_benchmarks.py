@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import charts, ladder, peers, results, rounds, scaling
+from benchmarks import charts, ladder, peers, results, rounding, rounds, scaling
 from benchmarks.figures import block_length, difference, quartiles, ratio, table
 from benchmarks.models import folded, pool_pads
 from benchmarks.processes import Worker, WorkerError
@@ -283,6 +283,17 @@ def test_steps_in_a_curve_are_marked() -> None:
     assert [point.costs()[1] for point in points] == pytest.approx([5, 5, 6])
     assert scaling.steps(points) == ["", "", "+20%"]
     assert scaling.lines(points)[3][-1] == "+20%"
+    points[2].rounds = [[0.016, 0.024, 0.024]]  # the fast ones are as fast as before
+    assert scaling.steps(points) == ["", "", ""]
+
+
+def test_winograds_matrices_compute_a_convolution() -> None:
+    for side, numbers in rounding.KINDS.values():
+        back, into_filter, into_image = rounding.matrices(side, numbers)
+        filter_, patch = np.random.default_rng(side).random(3), np.random.default_rng(1).random(side + 2)
+        expected = [patch[i : i + 3] @ filter_ for i in range(side)]
+        np.testing.assert_allclose(back @ ((into_filter @ filter_) * (into_image @ patch)), expected, rtol=1e-10)
+    assert rounding.winograd_error(2, (0, 1, -1), 4) < 1e-6
 
 
 def test_costs_are_divided_by_what_grew() -> None:
