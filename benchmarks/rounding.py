@@ -1,4 +1,4 @@
-"""How much a 3x3 convolution rounds in float32: the direct sum, and Winograd's with patches and points of several kinds.
+"""How much a 3x3 convolution rounds in float32: the direct sum, and Winograd with patches and points of several kinds.
 
     python -m benchmarks.rounding
 
