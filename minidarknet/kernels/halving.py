@@ -102,3 +102,54 @@ def maxpool_halving(output: Floats, source: Floats, size: int, stride: int, offs
                     largest = raised(largest, numbers, (plane * height + row) * width + left, left, width)
                 o = (plane * rows + y) * columns + x
                 put_largest(largest, flat, o, min(columns - x, LANES - 1), size == 3)
+
+
+@intrinsic
+def give_back(
+    typing: Any, grads: Any, source: Any, s: Any, width: Any, output: Any, grad: Any, o: Any, count: Any
+) -> Any:
+    """Write to the 2x2 squares at grads[s:] the gradients grad[o:], each to the cell that won, and 0 to the others.
+
+    source and output are what was pooled and what it became; `count` squares lie side by side.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        grads_, source_, s_, width_, output_, grad_, o_, count_ = arguments
+        here = lanes_below(builder, INT64(0), count_)
+        largest = load_masked(builder, address(context, builder, signature.args[4], output_, o_), here)
+        left = load_masked(builder, address(context, builder, signature.args[5], grad_, o_), here)
+        zero = ir.Constant(left.type, None)
+        masks = [
+            lanes_below(builder, INT64(half * LANES), builder.mul(count_, INT64(2))) for half in range(2)
+        ]  # of the columns
+        first = [address(context, builder, signature.args[i], arguments[i], s_) for i in range(2)]
+        for row in range(2):
+            to, place = (builder.gep(start, [builder.mul(width_, INT64(row))]) for start in first)
+            halves = [load_masked(builder, builder.gep(place, [INT64(i * LANES)]), masks[i]) for i in range(2)]
+            given = []
+            for x in range(2):
+                cells = shuffle(builder, *halves, [2 * lane + x for lane in range(LANES)])
+                won = builder.fcmp_ordered("==", cells, largest)
+                given.append(builder.select(won, left, zero))
+                left = builder.select(won, zero, left)  # of equal cells, only the first gets it
+            for half in range(2):
+                lanes = [half * LANES // 2 + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
+                store_masked(
+                    builder, shuffle(builder, *given, lanes), builder.gep(to, [INT64(half * LANES)]), masks[half]
+                )
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.none(grads, source, integer, integer, output, grad, integer, integer), generate
+
+
+@kernel
+def squares_back(grads: Floats, source: Floats, output: Floats, grad: Floats) -> None:
+    """As `maxpool_back` of `layers/maxpool.py`, for the 2x2 squares of planes with even sides."""
+    planes, rows, columns = output.shape
+    to, numbers, largest, flat = grads.reshape(-1), source.reshape(-1), output.reshape(-1), grad.reshape(-1)
+    for line in prange(planes * rows):
+        number = np.int64(line)  # a parallel index is unsigned
+        for x in range(0, columns, LANES):
+            o, s = number * columns + x, number * 4 * columns + 2 * x
+            give_back(to, numbers, s, 2 * columns, largest, flat, o, min(columns - x, LANES))

@@ -38,19 +38,19 @@ ZERO = np.float32(0)
 
 
 @reduction
-def run_sum(x: Floats, start: int, end: int) -> np.float32:
-    """The sum of x[start:end]."""
+def run_sum(x: Floats) -> np.float32:
+    """The sum of a run."""
     total = ZERO
-    for i in range(start, end):
+    for i in range(len(x)):  # from 0 on: only then does the compiler know that no index is negative
         total += x[i]
     return total
 
 
 @reduction
-def run_squares(x: Floats, start: int, end: int, middle: np.float32) -> np.float32:
-    """The sum of (x - middle)^2 over x[start:end]."""
+def run_squares(x: Floats, middle: np.float32) -> np.float32:
+    """The sum of (x - middle)^2 over a run."""
     total = ZERO
-    for i in range(start, end):
+    for i in range(len(x)):
         off = x[i] - middle
         total += off * off
     return total
@@ -71,11 +71,11 @@ def batch_statistics(mean: Floats, variance: Floats, source: Floats) -> None:
         for b in range(batch):
             first = (b * channels + c) * cells
             for start in range(first, first + cells, RUN):
-                end = min(first + cells, start + RUN)
-                more = float(end - start)
-                part = np.float32(np.float64(run_sum(flat, start, end)) / more)
+                run = flat[start : min(first + cells, start + RUN)]
+                more = float(len(run))
+                part = np.float32(np.float64(run_sum(run)) / more)
                 off = np.float64(part) - middle
-                squares += np.float64(run_squares(flat, start, end, part)) + off * off * count * more / (count + more)
+                squares += np.float64(run_squares(run, part)) + off * off * count * more / (count + more)
                 count += more
                 middle += off * more / count
         mean[c] = middle
@@ -105,24 +105,33 @@ def line(scale: np.float32, bias: np.float32, mean: np.float32, variance: np.flo
 
 @reduction
 def run_back(
-    grad: Floats, x: Floats, start: int, end: int, factor: np.float32, shift: np.float32, slope: np.float32
-) -> np.float32:
-    """The sum of d over a run, where d = grad times the slope of the activation; d is written into grad."""
-    total = ZERO
-    for i in range(start, end):
+    grad: Floats, x: Floats, factor: np.float32, shift: np.float32, slope: np.float32, middle: np.float32
+) -> Any:
+    """The sums of d and of d * (x - middle) over a run, where d = grad times the slope of the activation."""
+    total, products = ZERO, ZERO
+    for i in range(len(x)):
         d = grad[i] if x[i] * factor + shift > ZERO else slope * grad[i]
-        grad[i] = d
         total += d
-    return total
+        products += d * (x[i] - middle)
+    return total, products
 
 
-@reduction
-def run_products(grad: Floats, x: Floats, start: int, end: int, middle: np.float32) -> np.float32:
-    """The sum of grad * (x - middle) over a run."""
-    total = ZERO
-    for i in range(start, end):
-        total += grad[i] * (x[i] - middle)
-    return total
+@scalar
+def write_back(
+    grad: Floats,
+    x: Floats,
+    factor: np.float32,
+    shift: np.float32,
+    slope: np.float32,
+    own: np.float32,
+    pull: np.float32,
+    middle: np.float32,
+    shared: np.float32,
+) -> None:
+    """Turn the gradients by a plane's outputs into those by its source."""
+    for i in range(len(x)):
+        d = grad[i] if x[i] * factor + shift > ZERO else slope * grad[i]
+        grad[i] = own * d - pull * (x[i] - middle) - shared
 
 
 @kernel
@@ -152,8 +161,9 @@ def normalize_back(
             first = (b * channels + c) * cells
             for start in range(first, first + cells, RUN):
                 end = min(first + cells, start + RUN)
-                total += np.float64(run_back(flat, x, start, end, factor, shift, slope))
-                products += np.float64(run_products(flat, x, start, end, mean[c]))
+                part, more = run_back(flat[start:end], x[start:end], factor, shift, slope, mean[c])
+                total += np.float64(part)
+                products += np.float64(more)
         root = np.sqrt(np.float64(variance[c]))
         bias_grads[c] += np.float32(total)
         scale_grads[c] += np.float32(products / (root + EPSILON))
@@ -165,8 +175,8 @@ def normalize_back(
         a, w, shared, middle = np.float32(own), np.float32(own * pull), np.float32(own * total / n), mean[c]
         for b in range(batch):
             first = (b * channels + c) * cells
-            for i in range(first, first + cells):
-                flat[i] = a * flat[i] - w * (x[i] - middle) - shared
+            last = first + cells
+            write_back(flat[first:last], x[first:last], factor, shift, slope, a, w, middle, shared)
 
 
 @kernel
@@ -180,5 +190,5 @@ def bias_back(grads: Floats, grad: Floats) -> None:
         for b in range(batch):
             first = (b * channels + c) * cells
             for start in range(first, first + cells, RUN):
-                total += np.float64(run_sum(flat, start, min(first + cells, start + RUN)))
+                total += np.float64(run_sum(flat[start : min(first + cells, start + RUN)]))
         grads[c] += np.float32(total)

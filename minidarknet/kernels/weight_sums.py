@@ -31,6 +31,7 @@ from minidarknet.kernels.simd import (
     BLOCK,
     INT64,
     LANES,
+    accumulate,
     address,
     broadcast,
     keep,
@@ -40,7 +41,7 @@ from minidarknet.kernels.simd import (
     store_masked,
     transpose,
 )
-from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
+from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, tile_width
 
 ZERO = np.float32(0)
 
@@ -120,6 +121,17 @@ def turn_image(
         turned[line + (padding + right) * channels : line + row_length * channels] = ZERO
         here = line + padding * channels
         turn_plane(turned, here, channels, source, s + y * width, height * width, channels, right, channels)
+
+
+@scalar
+def sum_pixels(tile: Any, grad: Floats, image: Floats, s: int, places: Offsets) -> Any:
+    """The tile plus the sum over all pixels; image[s + places[k]:] is where pixel k's part of the window begins.
+
+    That is `sum_up` of tile.py, but without fetching ahead: there is no next tile behind the pixels.
+    """
+    for k in range(len(places)):
+        tile = accumulate(tile, grad, k * BLOCK, image, s + places[k])
+    return tile
 
 
 @kernel
@@ -218,13 +230,13 @@ def add_run(sums: Floats, m: int, grad: Floats, image: Floats, s: int, pixels: O
         n = m + j * BLOCK
         if filters <= LANES:
             width = WIDE
-            keep(sum_up(recall(sums, n, 1, WIDE), grad, 0, image, s + j, pixels, BLOCK), sums, n)
+            keep(sum_pixels(recall(sums, n, 1, WIDE), grad, image, s + j, pixels), sums, n)
         elif width == WIDE:
-            keep(sum_up(recall(sums, n, 2, WIDE), grad, 0, image, s + j, pixels, BLOCK), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, WIDE), grad, image, s + j, pixels), sums, n)
         elif width == MIDDLE:
-            keep(sum_up(recall(sums, n, 2, MIDDLE), grad, 0, image, s + j, pixels, BLOCK), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, MIDDLE), grad, image, s + j, pixels), sums, n)
         else:
-            keep(sum_up(recall(sums, n, 2, NARROW), grad, 0, image, s + j, pixels, BLOCK), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, NARROW), grad, image, s + j, pixels), sums, n)
         j += width
 
 

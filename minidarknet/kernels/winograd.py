@@ -267,21 +267,29 @@ def pack_winograd(weights: Floats) -> Floats:
 
 @kernel
 def turn_filters(packed: Floats, weights: Floats, g: NDArray[np.float64]) -> None:
-    """Write G filter G' of each filter and channel into packed, as `pack_winograd` says; in float64."""
+    """Write G filter G' of each filter and channel into packed, as `pack_winograd` says; in float64.
+
+    A block's filters are turned side by side: the innermost loops run over them.
+    """
     filters, channels = weights.shape[:2]
     for task in prange((filters + BLOCK - 1) // BLOCK * channels):
         block, c = np.int64(task) // channels, np.int64(task) % channels
-        half = np.empty((IN, 3))
-        for lane in range(BLOCK):
-            f = block * BLOCK + lane
-            if f < filters:
-                for i in range(IN):
-                    for x in range(3):
-                        half[i, x] = 0
-                        for y in range(3):
-                            half[i, x] += g[i, y] * weights[f, c, y, x]
-            for i in range(IN):
-                for j in range(IN):
-                    place = ((block * FREQUENCIES + IN * i + j) * channels + c) * BLOCK + lane
-                    total = half[i, 0] * g[j, 0] + half[i, 1] * g[j, 1] + half[i, 2] * g[j, 2]
-                    packed[place] = total if f < filters else np.float32(0)
+        count = min(BLOCK, filters - block * BLOCK)
+        cells, half = np.zeros((3, 3, BLOCK)), np.empty((IN, 3, BLOCK))
+        for lane in range(count):
+            for y in range(3):
+                for x in range(3):
+                    cells[y, x, lane] = weights[block * BLOCK + lane, c, y, x]
+        for i in range(IN):
+            for x in range(3):
+                for lane in range(BLOCK):
+                    half[i, x, lane] = (
+                        g[i, 0] * cells[0, x, lane] + g[i, 1] * cells[1, x, lane] + g[i, 2] * cells[2, x, lane]
+                    )
+        for i in range(IN):
+            for j in range(IN):
+                place = ((block * FREQUENCIES + IN * i + j) * channels + c) * BLOCK
+                for lane in range(BLOCK):
+                    packed[place + lane] = (
+                        half[i, 0, lane] * g[j, 0] + half[i, 1, lane] * g[j, 1] + half[i, 2, lane] * g[j, 2]
+                    )

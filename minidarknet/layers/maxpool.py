@@ -21,7 +21,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from minidarknet.kernels.halving import maxpool_halving
+from minidarknet.kernels.halving import maxpool_halving, squares_back
 from minidarknet.kernels.jit import kernel
 from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.parameter import Array
@@ -77,13 +77,15 @@ def maxpool_back(
         for y in range(rows):
             top = y * stride - offset
             for x in range(columns):
-                left = x * stride - offset
-                found = False
+                left, largest, found = x * stride - offset, output[plane, y, x], False
                 for ky in range(max(0, top), min(top + size, height)):
                     for kx in range(max(0, left), min(left + size, width)):
-                        if not found and source[plane, ky, kx] == output[plane, y, x]:
+                        if source[plane, ky, kx] == largest:
                             grad_source[plane, ky, kx] += grad[plane, y, x]
                             found = True
+                            break
+                    if found:
+                        break
 
 
 class Maxpool(Layer):
@@ -131,15 +133,12 @@ class Maxpool(Layer):
             return
         planes, output = len(x) * x.shape[1], self.output[: len(x)]
         before, after = (planes, *x.shape[2:]), (planes, *output.shape[2:])
-        maxpool_back(
-            grad_input.reshape(before),
-            x.reshape(before),
-            output.reshape(after),
-            grad_output.reshape(after),
-            self.size,
-            self.options.stride,
-            self.padding // 2,
-        )
+        arrays = grad_input.reshape(before), x.reshape(before), output.reshape(after), grad_output.reshape(after)
+        even = x.shape[2] % 2 == x.shape[3] % 2 == 0
+        if self.is_halving and even and not numba.config.DISABLE_JIT:
+            squares_back(*arrays)
+        else:
+            maxpool_back(*arrays, self.size, self.options.stride, self.padding // 2)
 
     def table_row(self) -> str:
         return (
