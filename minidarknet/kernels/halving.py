@@ -114,7 +114,7 @@ def give_back(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        grads_, source_, s_, width_, output_, grad_, o_, count_ = arguments
+        s_, width_, output_, grad_, o_, count_ = arguments[2:]
         here = lanes_below(builder, INT64(0), count_)
         largest = load_masked(builder, address(context, builder, signature.args[4], output_, o_), here)
         left = load_masked(builder, address(context, builder, signature.args[5], grad_, o_), here)
@@ -125,17 +125,18 @@ def give_back(
         first = [address(context, builder, signature.args[i], arguments[i], s_) for i in range(2)]
         for row in range(2):
             to, place = (builder.gep(start, [builder.mul(width_, INT64(row))]) for start in first)
-            halves = [load_masked(builder, builder.gep(place, [INT64(i * LANES)]), masks[i]) for i in range(2)]
-            given = []
+            low, high = [load_masked(builder, builder.gep(place, [INT64(i * LANES)]), masks[i]) for i in range(2)]
+            cells_given = []
             for x in range(2):
-                cells = shuffle(builder, *halves, [2 * lane + x for lane in range(LANES)])
+                cells = shuffle(builder, low, high, [2 * lane + x for lane in range(LANES)])
                 won = builder.fcmp_ordered("==", cells, largest)
-                given.append(builder.select(won, left, zero))
+                cells_given.append(builder.select(won, left, zero))
                 left = builder.select(won, zero, left)  # of equal cells, only the first gets it
+            even, odd = cells_given
             for half in range(2):
                 lanes = [half * LANES // 2 + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
                 store_masked(
-                    builder, shuffle(builder, *given, lanes), builder.gep(to, [INT64(half * LANES)]), masks[half]
+                    builder, shuffle(builder, even, odd, lanes), builder.gep(to, [INT64(half * LANES)]), masks[half]
                 )
         return context.get_dummy_value()
 
