@@ -81,8 +81,8 @@ def turn_plane(
     turned: Floats, t: int, pitch: int, source: Floats, s: int, plane: int, rows: int, count: int, lanes: int
 ) -> None:
     """The same for any number of rows and numbers; beyond `rows`, as many lanes as `lanes` has are 0."""
-    for j in range(0, count, LANES):
-        for i in range(0, lanes, LANES):
+    for i in range(0, lanes, LANES):
+        for j in range(0, count, LANES):
             turn(
                 turned,
                 t + j * pitch + i,
@@ -119,8 +119,13 @@ def turn_image(
             continue
         turned[line : line + padding * channels] = ZERO
         turned[line + (padding + right) * channels : line + row_length * channels] = ZERO
-        here = line + padding * channels
-        turn_plane(turned, here, channels, source, s + y * width, height * width, channels, right, channels)
+    first, last = max(0, -top), min(count, height - top)
+    # A few channels at a time, so that the memory has few places to fetch from.
+    for c in range(0, channels, LANES):
+        lanes = min(LANES, channels - c)
+        for i in range(first, last):
+            here, there = t + (i * row_length + padding) * channels + c, s + c * height * width + (top + i) * width
+            turn_plane(turned, here, channels, source, there, height * width, lanes, right, lanes)
 
 
 @scalar
