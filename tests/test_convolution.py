@@ -27,7 +27,7 @@ CASES = [
     ("points", 3, 30, 31, 16, 1, 1, 0, 1),  # a block of one vector
     ("columns", 1, 1, 1, 1, 1, 1, 0, 1),
     ("columns", 70, 4, 4, 130, 1, 1, 0, 1),
-    ("columns", 64, 5, 4, 130, 3, 1, 1, 1),  # more than a slice of k
+    ("columns", 64, 5, 3, 130, 3, 1, 1, 1),  # more than a slice of k
     ("columns", 30, 13, 13, 40, 1, 1, 1, 1),
     ("columns", 5, 9, 8, 20, 1, 2, 1, 1),
     ("columns", 6, 10, 14, 66, 5, 1, 2, 1),
@@ -46,6 +46,8 @@ CASES = [
     ("winograd", 8, 14, 60, 34, 3, 1, 3, 1),
     ("winograd", 20, 10, 10, 200, 3, 1, 1, 1),  # threads share the filters
     ("winograd", 2, 120, 3, 4, 3, 1, 1, 1),
+    ("winograd", 16, 4, 4, 33, 3, 1, 1, 1),  # a single patch
+    ("winograd", 64, 5, 4, 130, 3, 1, 1, 1),
 ]
 
 
