@@ -32,7 +32,7 @@ from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
 from minidarknet.layers.base import LayerOptions, Place, Run
 from minidarknet.layers.convolver import Convolver, choose
-from minidarknet.layers.convolver_back import InputGradient, WeightGradient
+from minidarknet.layers.convolver_back import InputGradient, weight_gradient
 from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
@@ -96,7 +96,7 @@ class Convolutional(Finished):
         width = window_positions(shape.width, o.size, o.stride, 2 * self.padding)
         target = Shape(o.filters, height, width)
         self.convolver = choose(shape, target, o.size, o.stride, self.padding, o.groups)
-        self.input_gradient, self.weight_gradient = InputGradient(self.convolver), WeightGradient(self.convolver)
+        self.input_gradient, self.weight_gradient = InputGradient(self.convolver), weight_gradient(self.convolver)
         return target
 
     def refusal(self) -> str:
