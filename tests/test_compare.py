@@ -13,10 +13,11 @@ from PIL import Image
 
 import minidarknet as md
 from minidarknet import comparison, zoo
-from minidarknet.accuracy import Accuracy, class_numbers, measure_accuracy, read_labelled
+from minidarknet.accuracy import Accuracy, measure_accuracy
 from minidarknet.benchmark import Spread
 from minidarknet.cli import main
 from minidarknet.errors import InputError
+from minidarknet.labelled import class_numbers, read_labelled
 from minidarknet.network import Network
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs the compiler")
