@@ -17,7 +17,7 @@ from minidarknet.files import atomic_write
 from minidarknet.validation import Validation
 
 #: The most classes whose numbers can be read in the cells, whose names fit beside the rows, and that are drawn at all.
-READABLE, NAMED, DRAWN = 20, 60, 2000
+READABLE, NAMED, DRAWN = 20, 100, 2000
 #: The file endings that are understood.
 ENDINGS = (".csv", ".png")
 MISSING = "a picture of the confusion matrix needs matplotlib: pip install 'minidarknet[chart]' (or name a .csv file)"
@@ -81,14 +81,14 @@ def draw(path: str | PathLike[str], seen: Validation) -> None:
     axes.set_xlabel("what the network said")
     axes.set_ylabel("what is right")
     right, count = seen.count_right(), seen.count
-    some = f", {len(shown):,} of {len(seen.names):,} classes" if len(shown) < len(seen.names) else ""
+    some = f" (of {len(seen.names):,} classes the {len(shown):,} that occur)" if len(shown) < len(seen.names) else ""
     axes.set_title(f"{right:,} of {count:,} right{some}")
     _name(axes, [seen.names[number] for number in shown])
     if len(shown) <= READABLE:
-        for (row, column), times in np.ndenumerate(counts):
-            if times:
-                white = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, f"{times}", ha="center", va="center", fontsize=8, color=white)
+        for (truth, answer), times in pairs.items():
+            row, column = place[truth], place[answer]
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{times}", ha="center", va="center", fontsize=8, color=colour)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)
 
@@ -100,7 +100,7 @@ def _name(axes: Any, names: list[str]) -> None:
         axes.set_yticks([])
         return
     short = [name if len(name) <= 24 else name[:23] + "…" for name in names]
-    axes.set_xticks(range(len(short)), short, rotation=90, fontsize=8)
+    axes.set_xticks(range(len(short)), short, rotation=90 if max(map(len, short)) > 2 else 0, fontsize=8)
     axes.set_yticks(range(len(short)), short, fontsize=8)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)  # a class may be called $100

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
+from unicodedata import combining, normalize
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,9 +21,9 @@ PAPER, INK = "white", "black"
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture (channels, height, width) in 0..1, and lines of (text, colour) below it."""
+    """A small picture, as `thumbnail` makes it, and lines of (text, colour) below it."""
 
-    image: Array
+    picture: Image.Image
     lines: Sequence[tuple[str, str]] = ()
 
 
@@ -44,15 +45,18 @@ def draw_sheet(title: str, tiles: Sequence[Tile]) -> Image.Image:
     pen.text((GAP, GAP), _shortened(title, font, sheet.width - 2 * GAP), INK, font)
     for number, tile in enumerate(tiles):
         x, y = GAP + number % columns * wide, top + number // columns * high
-        picture = _fitted(tile.image)
-        sheet.paste(picture, (x + (TILE - picture.width) // 2, y + (TILE - picture.height) // 2))
+        left, above = (TILE - tile.picture.width) // 2, (TILE - tile.picture.height) // 2
+        sheet.paste(tile.picture, (x + left, y + above))
         for line, (text, colour) in enumerate(tile.lines):
             pen.text((x, y + TILE + GAP // 2 + line * LINE), _shortened(text, font, TILE), colour, font)
     return sheet
 
 
-def _fitted(image: Array) -> Image.Image:
-    """The picture as large as its place allows; small ones grow by whole pixels, so that these can be seen."""
+def thumbnail(image: Array) -> Image.Image:
+    """A picture (channels, height, width) in 0..1 as large as its place on the sheet allows.
+
+    Small ones grow by whole pixels, so that these can be seen.
+    """
     levels = np.rint(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
     if len(levels) != 3:  # grey, or channels that are no colours
         levels = np.repeat(levels.mean(axis=0, keepdims=True).astype(np.uint8), 3, axis=0)
@@ -66,9 +70,13 @@ def _fitted(image: Array) -> Image.Image:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, or as much of its beginning as fits into so many pixels."""
-    if isinstance(font, ImageFont.ImageFont):  # a Pillow without FreeType has Western letters only
-        text = text.encode("latin-1", "replace").decode("latin-1")
+    """The text, or as much of its beginning as fits into so many pixels.
+
+    Pillow's own font, the only one that is everywhere, has no letters but the English: others lose their accents or
+    become a question mark.
+    """
+    plain = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
+    text = plain.encode("ascii", "replace").decode("ascii")
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

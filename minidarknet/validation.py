@@ -15,6 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +169,7 @@ def validate(
     Raises
     ------
     InputError
-        The classes do not fit to the network, or the network takes no pictures.
+        The classes do not fit to the network, the network takes no pictures, or there is no memory for such a batch.
     UsageError
         The network cannot take pictures prepared in this way.
     NonFiniteError
@@ -179,7 +180,8 @@ def validate(
         raise UsageError(f"batch={batch}: expected 1 or more")
     net.check_preprocess("stretch" if tta == "ten-crop" else None)
     check_dataset(dataset, net)
-    found: list[tuple[Array, ...]] = []
+    net.check_memory(min(batch, len(dataset)))
+    found: list[tuple[Any, ...]] = []  # arrays
     losses: list[float] = []
     for numbers, images in in_batches(_prepared(net, dataset, tta, counted, unreadable), batch):
         labels = np.array([dataset.label(i) for i in numbers])
@@ -225,7 +227,7 @@ def _look(net: Classifier, images: Array, labels: Numbers, tta: str) -> tuple[Ar
     return total / np.float32(views), sum(losses) / views if losses else None
 
 
-def _judge(answers: Array, truths: Numbers) -> tuple[Array, ...]:
+def _judge(answers: Array, truths: Numbers) -> tuple[Numbers, Numbers, Array, Array, Numbers]:
     """For a batch of answers (batch, classes): truths, answers, both's probabilities, and the ranks of the truths."""
     rows = np.arange(len(answers))
     best = answers.argmax(axis=1)  # of equals the first

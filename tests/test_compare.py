@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import minidarknet as md
 from minidarknet import comparison, zoo
 from minidarknet.benchmark import Spread
 from minidarknet.cli import main
@@ -325,5 +324,5 @@ def test_classes_that_a_network_does_not_know_are_told_before_anything_is_measur
     files = ["--weights", "colours=colours.weights", "--names", "colours=others"]
     assert compare("wide.cfg", "colours.cfg", "--data", "pictures", *files) == 3
     err = capfd.readouterr().err
-    assert "its class 'green' is none of the network's 3 class names; did you mean 'greens'?" in err
+    assert "its class 'green' is none of the 3 class names; did you mean 'greens'?" in err
     assert "measuring" not in err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from minidarknet.cli.bench import count_of
@@ -89,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
         console.error(str(error))
         failures[name] = error
 
-    console.note(f"{options.data}: validating on {_whose(dataset, options)} ...")
+    pictures = count_of(len(dataset), "picture")
+    console.note(f"{options.data}: validating on {pictures}{_held_out(dataset)} ...")
     with (
         threads(options.threads) as count,
         console.compiling_announced(),
@@ -97,28 +99,25 @@ def run(options: argparse.Namespace) -> int:
     ):
         seen = validate(net, dataset, batch=options.batch, tta=options.tta, counted=counted, unreadable=unreadable)
     if not seen.count:
-        raise InputError(f"{options.data}: none of its {count_of(len(dataset), 'picture')} could be read")
-    _write_files(options, seen, dataset)
+        raise InputError(f"{options.data}: none of {pictures} could be read")
     if options.json:
         about = {"weights": options.weights, "preprocess": net.preprocess, "threads": count}
-        chosen = {key: getattr(options, key) for key in ("data", "tta", "batch", "min_top1")}
+        chosen = {key: getattr(options, key) for key in ("data", "part", "tta", "batch", "min_top1")}
         lost = [{"picture": name, "error": str(error)} for name, error in failures.items()]
         console.result_json(
             {"cfg": net.path, **about, **chosen, **as_values(seen, dataset, options.top), "unreadable": lost}
         )
     else:
-        print_report(seen, dataset, options.top, options.data, _how(net, options.tta))
+        print_report(seen, dataset, options.top, options.data, _how(net, options.tta), count_views(options.tta))
+    _write_files(options, seen, dataset)
     return _verdict(options, seen, failures)
 
 
-def _whose(dataset: Dataset, options: argparse.Namespace) -> str:
-    """How many pictures, and of what."""
+def _held_out(dataset: Dataset) -> str:
+    """Of how many pictures these are a part, where their source has no parts of its own."""
     from minidarknet.data import Subset
 
-    count = count_of(len(dataset), "picture")
-    if isinstance(dataset, Subset):
-        return f"{count} of {len(dataset.dataset):,}, the part {options.part} (--part all takes all)"
-    return count
+    return f" of {len(dataset.dataset):,} (--part all takes all)" if isinstance(dataset, Subset) else ""
 
 
 def _how(net: Classifier, tta: str) -> str:
@@ -177,6 +176,9 @@ def _load(options: argparse.Namespace) -> tuple[Classifier, Dataset]:
             f"{net.path}: has {outputs:,} outputs, but {options.data} has {classes:,} classes; expected as many. Name "
             "the file with the network's class names, in the order of its outputs (--names FILE)"
         )
+    if not net.names:
+        order = ", ".join(dataset.names[:10]) + (", ..." if classes > 10 else "")
+        console.note(f"taking the network's outputs as {order}: the classes of {options.data} (--names names others)")
     if options.tta == "ten-crop" and _crop_share(net) < 0.5:
         console.warning(
             f"each of the ten crops shows {100 * _crop_share(net):.0f} % of the picture: Darknet's margin of 32 pixels "
@@ -194,25 +196,39 @@ def _crop_share(net: Classifier) -> float:
 def _write_files(options: argparse.Namespace, seen: Validation, dataset: Dataset) -> None:
     from minidarknet import console
     from minidarknet.confusion import write_confusion
-    from minidarknet.contact_sheet import Tile, write_sheet
 
-    for path in options.confusion:
-        write_confusion(path, seen)
+    writers = [(path, write_confusion) for path in options.confusion]
     if options.mistakes:
-        wrong = seen.mistakes()
-        tiles = [
-            Tile(
-                dataset.image(int(seen.pictures[i])),
-                (
-                    (f"is {seen.names[seen.truths[i]]}", "#1a7f37"),
-                    (f"{100 * seen.probabilities[i]:.0f} % {seen.names[seen.answers[i]]}", "#cf222e"),
-                ),
-            )
-            for i in wrong[:DRAWN]
-        ]
-        title = f"{len(wrong):,} of {count_of(seen.count, 'picture')} wrong"
-        if len(wrong) > DRAWN:
-            title += f"; the {DRAWN} that the network was surest of"
-        write_sheet(options.mistakes, title, tiles)
-    for path in filter(None, (*options.confusion, options.mistakes)):
+        writers.append((options.mistakes, partial(_write_mistakes, dataset=dataset)))
+    for path, write in writers:
+        try:
+            write(path, seen)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
         console.note(f"wrote {path}")
+
+
+def _write_mistakes(path: str, seen: Validation, dataset: Dataset) -> None:
+    from minidarknet.contact_sheet import Tile, thumbnail, write_sheet
+
+    wrong = seen.mistakes()
+    tiles = [
+        Tile(
+            thumbnail(dataset.image(int(seen.pictures[i]))),
+            (
+                (f"is {_word(seen, int(seen.truths[i]))}", "#1a7f37"),
+                (f"{100 * seen.probabilities[i]:.0f} % {_word(seen, int(seen.answers[i]))}", "#cf222e"),
+            ),
+        )
+        for i in wrong[:DRAWN]
+    ]
+    title = f"{len(wrong):,} of {count_of(seen.count, 'picture')} wrong"
+    if len(wrong) > DRAWN:
+        title += f"; the {DRAWN} that the network was surest of"
+    write_sheet(path, title, tiles)
+
+
+def _word(seen: Validation, number: int) -> str:
+    """A class's name, with its number where the letters on the sheet may not tell it."""
+    name = seen.names[number]
+    return name if name.isascii() else f"{number} {name}"

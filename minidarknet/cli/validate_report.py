@@ -45,14 +45,15 @@ def as_values(seen: Validation, dataset: Dataset, top: int) -> dict[str, Any]:
     }
 
 
-def print_report(seen: Validation, dataset: Dataset, top: int, data: str, how: str) -> None:
+def print_report(seen: Validation, dataset: Dataset, top: int, data: str, how: str, views: int) -> None:
     """The text: the shares, the table of classes, the confusion matrix where it is small, and the worst mistakes."""
     few = len(seen.names) <= LISTED
-    facts = [("pictures", f"{seen.count:,} of {data}"), ("prepared by", how), ("top-1", _share_of(seen, 1))]
+    lost = f", without {len(dataset) - seen.count:,} that could not be read" if seen.count < len(dataset) else ""
+    facts = [("pictures", f"{seen.count:,} of {data}{lost}"), ("prepared by", how), ("top-1", _share_of(seen, 1))]
     if top > 1:
-        every = f", as it has only {len(seen.names)} classes" if top >= len(seen.names) else ""
+        every = f", as there are only {len(seen.names)} classes" if top >= len(seen.names) else ""
         facts.append((f"top-{top}", _share_of(seen, top) + every))
-    console.facts([*facts, ("mean loss", _loss(seen))])
+    console.facts([*facts, ("mean loss", _loss(seen, views))])
     console.result("")
     scores = seen.scores()
     if not few:  # the worst first
@@ -72,13 +73,13 @@ def _share_of(seen: Validation, top: int) -> str:
     return f"{100 * seen.share_right(top):.2f} %  ({seen.count_right(top):,} of {seen.count:,})"
 
 
-def _loss(seen: Validation) -> str:
+def _loss(seen: Validation, views: int) -> str:
     if seen.loss is None:
         return "none: this network has no layer with a loss"
-    if math.isinf(seen.loss):
-        never = int((seen.truth_probabilities == 0).sum())
+    never = int((seen.truth_probabilities == 0).sum())
+    if never and math.isinf(seen.loss):
         return f"infinite: the right class of {count_of(never, 'picture')} has a probability of 0"
-    return f"{seen.loss:.6f}"
+    return f"{seen.loss:.6f}" + ("  (of the single looks)" if views > 1 else "")
 
 
 def _print_scores(seen: Validation, scores: list[Score]) -> None:
