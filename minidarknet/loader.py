@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -31,6 +31,8 @@ Made = tuple[Batch, list[Future[None]]]
 
 #: Batches that are kept ready; one would do if all took equally long.
 AHEAD = 3
+#: Pixels that are changed at once: as many as stay in a processor's cache.
+TOGETHER = 32_768
 #: What a seed is used for: different numbers, so that no two uses draw the same.
 ORDER, CHANGE = 1, 2
 
@@ -164,28 +166,45 @@ class Loader:
         return images, truths
 
     def _fill(self, images: NDArray[np.float32], places: list[tuple[int, int]]) -> None:
-        for image, (epoch, index) in zip(images, places, strict=True):
-            image[:] = self.picture(index, epoch)
+        """Make some pictures of a batch. Small ones of one size are changed together, as calls cost more than they."""
+        _, height, width = self.shape.array_shape
+        together = max(1, TOGETHER // (height * width))
+        for first in range(0, len(places), together):
+            group = places[first : first + together]
+            read = [self._read(index) for _, index in group]
+            # Bits do not depend on who is changed together, only time does.
+            for start, stop in _runs([image.shape for image in read]):
+                into = images[first + start : first + stop]
+                try:
+                    into[:] = self._prepare(read[start:stop], group[start:stop])
+                except InputError as error:
+                    names = " or ".join(self.dataset.name(index) for _, index in group[start:stop])
+                    raise InputError(f"{names}: {error}") from None
 
-    def picture(self, index: int, epoch: int = 0) -> NDArray[np.float32]:
-        """What the network sees of picture `index` in round `epoch`: float32 (channels, height, width)."""
-        try:
-            return self._prepare(self.dataset.image(index), index, epoch)
-        except InputError as error:
-            name = self.dataset.name(index)
-            if name in str(error):
-                raise
-            raise InputError(f"{name}: {error}") from None
+    def _read(self, index: int) -> NDArray[np.float32]:
+        image = self.dataset.image(index)
+        if len(image) != self.shape.channels:
+            name, channels = self.dataset.name(index), self.shape.channels
+            raise InputError(f"{name}: has {len(image)} channels, but the network takes {channels}")
+        return image
 
-    def _prepare(self, image: NDArray[np.float32], index: int, epoch: int) -> NDArray[np.float32]:
-        channels, height, width = self.shape.array_shape
-        if len(image) != channels:
-            raise InputError(f"has {len(image)} channels; the network takes {channels}")
+    def _prepare(self, images: list[NDArray[np.float32]], places: list[tuple[int, int]]) -> NDArray[np.float32]:
+        """Change pictures of one size: (pictures, channels, height, width)."""
+        _, height, width = self.shape.array_shape
         if not self.augment:
-            return prepare(image, "center", height, width)
-        chance = np.random.default_rng([self.seed, CHANGE, epoch, index]).random(DRAWN)
-        change = draw(self.options, (image.shape[1], image.shape[2]), (height, width), chance)
-        return apply(image, change, height, width, self.options.center)
+            return np.stack([prepare(image, "center", height, width) for image in images])
+        size = images[0].shape[1], images[0].shape[2]
+        changes = [draw(self.options, size, (height, width), self._chance(*place)) for place in places]
+        return apply(images, changes, self.options, height, width).swapaxes(0, 1)
+
+    def _chance(self, epoch: int, index: int) -> NDArray[np.float64]:
+        """Random numbers in 0..1 that belong to this picture in this round.
+
+        Philox encrypts a counter with a key: any place of its endless row of numbers is reached at once.
+        """
+        raw = np.asarray(np.random.Philox(key=[self.seed, CHANGE], counter=[0, 0, epoch, index]).random_raw(DRAWN))
+        chance: NDArray[np.float64] = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return chance
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         """The order of the pictures in a round; only the latest few are kept."""
@@ -194,3 +213,12 @@ class Loader:
                 self._orders.pop(min(self._orders))
             self._orders[epoch] = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.dataset))
         return self._orders[epoch]
+
+
+def _runs(things: Sequence[object]) -> Iterator[tuple[int, int]]:
+    """Where runs of equal things begin and end."""
+    start = 0
+    for stop in range(1, len(things) + 1):
+        if stop == len(things) or things[stop] != things[start]:
+            yield start, stop
+            start = stop
