@@ -40,6 +40,7 @@ FLOORS = {
     "data": 4,
     "transform": 4,
     "loader": 4,
+    "contact_sheet": 4,
     "comparison": 4,
     "console": 5,
     "cli": 5,

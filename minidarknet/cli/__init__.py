@@ -21,6 +21,7 @@ COMMANDS = {
     "fetch": "download the published weights and class names of a known network",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
+    "augment": "draw what a network will see of its training pictures, on a contact sheet",
     "warmup": "compile the kernels ahead, so that nothing waits for them later",
 }
 
