@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from types import TracebackType
 
 import numpy as np
@@ -31,6 +32,8 @@ Made = tuple[Batch, list[Future[None]]]
 
 #: Batches that are kept ready; one would do if all took equally long.
 AHEAD = 3
+#: Pixels that are changed at once: as many as stay in a processor's cache.
+TOGETHER = 32_768
 #: What a seed is used for: different numbers, so that no two uses draw the same.
 ORDER, CHANGE = 1, 2
 
@@ -75,6 +78,13 @@ class Loader:
     ) -> None:
         if not len(dataset):
             raise InputError("there is no picture to load")
+        if not shape.is_image:
+            raise InputError(f"the network takes {shape}, not pictures")
+        for name in ("aspect", "saturation", "exposure"):
+            if augment and getattr(options, name) <= 0:
+                raise InputError(
+                    f"[net] {name}={getattr(options, name):g}: expected a factor above 0; 1 changes nothing"
+                )
         if batch < 1 or seed < 0 or (workers is not None and workers < 1):
             raise UsageError(f"batch={batch}, seed={seed}, workers={workers}: expected 1, 0 and 1 or more")
         ahead = (AHEAD + 1) * batch * (shape.size + len(dataset.names)) * 4
@@ -86,6 +96,7 @@ class Loader:
         self.batch_size, self.seed, self.augment = batch, seed, augment
         self.workers = workers or os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
+        self._stop = Event()
         self._orders: dict[int, NDArray[np.intp]] = {}
 
     def batches(self) -> int:
@@ -112,6 +123,7 @@ class Loader:
         A loader does this once at a time: starting again, or `close`, ends what was started before.
         """
         self.close()
+        self._stop = Event()
         self._pool = pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minidarknet-loader")
         numbers = itertools.count(at) if self.augment else iter(range(at, self.batches()))
         ready = deque(self._submit(pool, number) for number in itertools.islice(numbers, AHEAD))
@@ -126,14 +138,16 @@ class Loader:
                 ready.extend(self._submit(pool, number) for number in itertools.islice(numbers, 1))
                 yield batch
         finally:
-            pool.shutdown(cancel_futures=True)
+            if self._pool is pool:
+                self.close()
 
     def __iter__(self) -> Iterator[Batch]:
         return self.start()
 
     def close(self) -> None:
-        """Stop the threads; what they were about to make is dropped."""
+        """Stop the threads after the pictures that they are at; what they were about to make is dropped."""
         if self._pool is not None:
+            self._stop.set()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
@@ -151,7 +165,7 @@ class Loader:
         images, truths = self._empty(places)
         step = -(-len(places) // self.workers)
         parts = [
-            pool.submit(self._fill, images[first : first + step], places[first : first + step])
+            pool.submit(self._fill, images[first : first + step], places[first : first + step], self._stop)
             for first in range(0, len(places), step)
         ]
         return (images, truths), parts
@@ -163,29 +177,54 @@ class Loader:
             truths[row, self.dataset.label(index)] = 1
         return images, truths
 
-    def _fill(self, images: NDArray[np.float32], places: list[tuple[int, int]]) -> None:
-        for image, (epoch, index) in zip(images, places, strict=True):
-            image[:] = self.picture(index, epoch)
+    def _fill(self, images: NDArray[np.float32], places: list[tuple[int, int]], stop: Event | None = None) -> None:
+        """Make some pictures of a batch. Small ones of one size are changed together, as calls cost more than they."""
+        _, height, width = self.shape.array_shape
+        together = max(1, TOGETHER // (height * width))
+        for first in range(0, len(places), together):
+            if stop is not None and stop.is_set():
+                return
+            group = places[first : first + together]
+            read = [self._read(index) for _, index in group]
+            # Bits do not depend on who is changed together, only time does.
+            for start, stop in _runs([image.shape for image in read]):
+                into = images[first + start : first + stop]
+                try:
+                    into[:] = self._prepare(read[start:stop], group[start:stop])
+                except InputError as error:
+                    names = " or ".join(self.dataset.name(index) for _, index in group[start:stop])
+                    raise InputError(f"{names}: {error}") from None
 
     def picture(self, index: int, epoch: int = 0) -> NDArray[np.float32]:
         """What the network sees of picture `index` in round `epoch`: float32 (channels, height, width)."""
-        try:
-            return self._prepare(self.dataset.image(index), index, epoch)
-        except InputError as error:
-            name = self.dataset.name(index)
-            if name in str(error):
-                raise
-            raise InputError(f"{name}: {error}") from None
+        image = np.empty((1, *self.shape.array_shape), np.float32)
+        self._fill(image, [(epoch, index)])
+        return image[0]
 
-    def _prepare(self, image: NDArray[np.float32], index: int, epoch: int) -> NDArray[np.float32]:
-        channels, height, width = self.shape.array_shape
-        if len(image) != channels:
-            raise InputError(f"has {len(image)} channels; the network takes {channels}")
+    def _read(self, index: int) -> NDArray[np.float32]:
+        image = self.dataset.image(index)
+        if len(image) != self.shape.channels:
+            name, channels = self.dataset.name(index), self.shape.channels
+            raise InputError(f"{name}: has {len(image)} channels, but the network takes {channels}")
+        return image
+
+    def _prepare(self, images: list[NDArray[np.float32]], places: list[tuple[int, int]]) -> NDArray[np.float32]:
+        """Change pictures of one size: (pictures, channels, height, width)."""
+        _, height, width = self.shape.array_shape
         if not self.augment:
-            return prepare(image, "center", height, width)
-        chance = np.random.default_rng([self.seed, CHANGE, epoch, index]).random(DRAWN)
-        change = draw(self.options, (image.shape[1], image.shape[2]), (height, width), chance)
-        return apply(image, change, height, width, self.options.center)
+            return np.stack([prepare(image, "center", height, width) for image in images])
+        size = images[0].shape[1], images[0].shape[2]
+        changes = [draw(self.options, size, (height, width), self._chance(*place)) for place in places]
+        return apply(images, changes, self.options, height, width).swapaxes(0, 1)
+
+    def _chance(self, epoch: int, index: int) -> NDArray[np.float64]:
+        """Random numbers in 0..1 that belong to this picture in this round.
+
+        Philox encrypts a counter with a key: any place of its endless row of numbers is reached at once.
+        """
+        raw = np.asarray(np.random.Philox(key=[self.seed, CHANGE], counter=[0, 0, epoch, index]).random_raw(DRAWN))
+        chance: NDArray[np.float64] = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return chance
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         """The order of the pictures in a round; only the latest few are kept."""
@@ -194,3 +233,12 @@ class Loader:
                 self._orders.pop(min(self._orders))
             self._orders[epoch] = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.dataset))
         return self._orders[epoch]
+
+
+def _runs(things: Sequence[object]) -> Iterator[tuple[int, int]]:
+    """Where runs of equal things begin and end."""
+    start = 0
+    for stop in range(1, len(things) + 1):
+        if stop == len(things) or things[stop] != things[start]:
+            yield start, stop
+            start = stop

@@ -9,12 +9,13 @@ flip        every second picture is mirrored         exposure    1/e to e times 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minidarknet.augment import distort, flip, rotate_crop
+from minidarknet.augment import distort, rotate_crops
 from minidarknet.net_options import NetOptions
 from minidarknet.resize import center_crop
 
@@ -24,7 +25,7 @@ DRAWN = 12
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one picture; see `rotate_crop` and `distort`."""
+    """What happens to one picture; see `augment.rotate_crop` and `augment.distort`."""
 
     radians: float
     scale: float
@@ -64,8 +65,9 @@ def draw(options: NetOptions, old_size: tuple[int, int], size: tuple[int, int], 
 
     Notes
     -----
-    Darknet: image.c, random_augment_args and random_distort_image; data.c, load_image_augment_paths. Darknet takes the
-    width of the network for its height too; networks that are not square are right here.
+    Darknet: image.c, random_augment_args and random_distort_image; data.c, load_image_augment_paths. What is wider than
+    high after a change of the aspect may not fill the window; the rest is black, as there. Darknet takes the width of
+    the network for its height too; networks that are not square are right here.
     """
     (old_height, old_width), (height, width) = old_size, size
     low, high = crop_range(options, width)
@@ -78,7 +80,7 @@ def draw(options: NetOptions, old_size: tuple[int, int], size: tuple[int, int], 
         dx=_between((old_width * scale / aspect - width) / 2, chance[4]),
         dy=_between((old_height * scale - height) / 2, chance[5]),
         aspect=aspect,
-        flip=bool(chance[6] < 0.5),
+        flip=options.flip and bool(chance[6] < 0.5),
         hue=_between(options.hue, chance[7]),
         saturation=_factor(options.saturation, chance[8], chance[9]),
         exposure=_factor(options.exposure, chance[10], chance[11]),
@@ -97,18 +99,26 @@ def _factor(most: float, chance: float, coin: float) -> float:
 
 
 def apply(
-    image: NDArray[np.float32], change: Change, height: int, width: int, center: bool = False
+    images: Sequence[NDArray[np.float32]], changes: Sequence[Change], options: NetOptions, height: int, width: int
 ) -> NDArray[np.float32]:
-    """Change a picture (channels, any height, any width) into one of (channels, height, width).
+    """Change pictures of one size: float32 (channels, old height, old width) each.
 
-    With `center` the largest centred square is taken rather than a window somewhere; colours and flip stay.
+    Returns (channels, pictures, height, width). Each number is the same bits however many pictures come together. With
+    [net] center=1 the largest centred square is taken rather than a window somewhere; flip and colours stay.
     """
-    if center:
-        seen = center_crop(image, height, width)
+
+    def each(name: str) -> list[float]:
+        return [getattr(change, name) for change in changes]
+
+    if options.center:
+        seen = np.stack([center_crop(image, height, width) for image in images], axis=1)
     else:
-        seen = rotate_crop(image, change.radians, change.scale, height, width, change.dx, change.dy, change.aspect)
-    if change.flip:
-        seen = flip(seen)
-    if (change.hue, change.saturation, change.exposure) != (0, 1, 1):
-        seen = distort(seen, change.hue, change.saturation, change.exposure)
-    return seen
+        places = (each(name) for name in ("dx", "dy", "aspect"))
+        seen = rotate_crops(np.stack(images, axis=1), each("radians"), each("scale"), height, width, *places)
+    turned = [place for place, change in enumerate(changes) if change.flip]
+    seen[:, turned] = seen[:, turned, :, ::-1]
+    if (options.hue, options.saturation, options.exposure) == (0, 1, 1):
+        return seen
+    # One below the other, the pictures are one tall picture, with amounts of its own for each row.
+    rows = (np.repeat(each(name), height)[:, None] for name in ("hue", "saturation", "exposure"))
+    return distort(seen.reshape(len(seen), -1, width), *rows).reshape(seen.shape)

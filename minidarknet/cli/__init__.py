@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": "say how often a network is right about pictures whose class is known, and where it goes wrong",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
+    "augment": "draw what a network will see of its training pictures, on a contact sheet",
     "warmup": "compile the kernels ahead, so that nothing waits for them later",
 }
 
