@@ -173,6 +173,19 @@ def test_what_does_not_fit_is_refused(make: Make) -> None:
         validate(make(), Colours((0, RED)), batch=0)
 
 
+def test_a_batch_that_does_not_fit_is_refused_before_pictures_are_gathered(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unread(Colours):
+        def image(self, i: int) -> Array:
+            raise AssertionError
+
+    net = make(cfg=CFG.replace("=4", "=100"))
+    monkeypatch.setenv("MINIDARKNET_MEMORY", "1")
+    with pytest.raises(InputError, match="a batch of 20 needs"):
+        validate(net, Unread(*[(0, RED)] * 20), batch=2_000_000_000)
+
+
 # -- several looks -------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +252,7 @@ def test_confusion_as_a_picture(tmp_path: Path, classes: int) -> None:
     pytest.importorskip("matplotlib")
     pairs = [(i, i if i % 3 else (i + 1) % classes) for i in range(classes)] * 2
     write_confusion(
-        tmp_path / "c.png", seen_of(pairs, [f"class ${i} $ with a rather long name" for i in range(classes)])
+        tmp_path / "c.png", seen_of(pairs, [rf"$\x{i}$ with a rather long name" for i in range(classes)])
     )
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.format == "PNG"
@@ -293,6 +306,13 @@ def test_pictures_fit_their_place(shape: tuple[int, int, int]) -> None:
     red = np.argwhere((pixels[:, :, 0] > 200) & (pixels[:, :, 1] < 100))
     assert len(red)
     assert red[:, 1].max() < GAP + TILE
+
+
+def test_letters_that_the_sheets_font_lacks() -> None:
+    """They lose their accents, or become question marks, but no empty boxes."""
+    small = thumbnail(np.zeros((3, 8, 8), np.float32))
+    sheets = [draw_sheet(text, [Tile(small, [(text, "red")])]).tobytes() for text in ("été 犬", "ete ?")]
+    assert sheets[0] == sheets[1]
 
 
 # -- the original's answers ----------------------------------------------------------------------------------------
