@@ -251,9 +251,7 @@ def test_confusion_as_csv(tmp_path: Path) -> None:
 def test_confusion_as_a_picture(tmp_path: Path, classes: int) -> None:
     pytest.importorskip("matplotlib")
     pairs = [(i, i if i % 3 else (i + 1) % classes) for i in range(classes)] * 2
-    write_confusion(
-        tmp_path / "c.png", seen_of(pairs, [rf"$\x{i}$ with a rather long name" for i in range(classes)])
-    )
+    write_confusion(tmp_path / "c.png", seen_of(pairs, [rf"$\x{i}$ with a rather long name" for i in range(classes)]))
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.format == "PNG"
         assert 400 < min(picture.size) <= max(picture.size) < 1800
