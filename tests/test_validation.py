@@ -328,6 +328,10 @@ def test_sixty_photos(shared: Path, name: str, order: str) -> None:
     seen = validate(net, dataset, batch=16)
     short = {"tiny": "tiny", "squeezenet": "sq"}[name]
     top5, probabilities = golden[f"{short}_top5"], golden[f"{short}_prob"]
+    predicted = [net.predict(dataset.image(i)) for i in range(60)]
+    assert [[p.index for p in five] for five in predicted] == top5.tolist()
+    found = [[p.probability for p in five] for five in predicted]
+    np.testing.assert_allclose(found, probabilities, rtol=2e-4, atol=2e-6)
     assert seen.answers.tolist() == top5[:, 0].tolist()
     np.testing.assert_allclose(seen.probabilities, probabilities[:, 0], rtol=2e-4, atol=2e-6)
     places = [row.tolist().index(truth) if truth in row else 5 for row, truth in zip(top5, seen.truths, strict=True)]
