@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import minidarknet as md
 from minidarknet import comparison, zoo
-from minidarknet.accuracy import Accuracy, class_numbers, measure_accuracy, read_labelled
 from minidarknet.benchmark import Spread
 from minidarknet.cli import main
 from minidarknet.errors import InputError
+from minidarknet.labelled import class_numbers, read_labelled
 from minidarknet.network import Network
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs the compiler")
@@ -90,7 +89,7 @@ def test_a_list_with_tabs_has_commas_in_its_names(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("absent", None, "absent: no such file or folder; expected a folder with a folder for each class, or a list"),
+        ("absent", None, "absent: no such file or folder; expected a folder with a folder for each class, a list"),
         ("empty", b"", "empty: lists no picture"),
         ("heading", b"file,class\n", "heading: lists no picture"),
         ("lone", b"a.png,green\nb.png\n", "lone:2: found 'b.png'; expected"),
@@ -120,8 +119,9 @@ def test_classes_are_lines_of_the_names(folder: Path) -> None:
     assert class_numbers(pictures, ["green", "blue", " deep_red "]) == [{2}, {2}, {0}, {0}]
     with pytest.raises(InputError) as caught:
         class_numbers(pictures, ["deep red", "greens"])
-    message = "pictures/green/1.png: its class 'green' is none of the network's 2 class names; did you mean 'greens'?"
-    assert str(caught.value) == message
+    message = ": its class 'green' is none of the 2 class names; did you mean 'greens'?"
+    lines = [f"pictures/green/{number}.png{message}" for number in (1, 2)]
+    assert str(caught.value).split("\n  ") == ["2 pictures cannot be used", *lines]
 
 
 def test_the_first_column_counts_whose_every_class_is_known(folder: Path) -> None:
@@ -130,31 +130,6 @@ def test_the_first_column_counts_whose_every_class_is_known(folder: Path) -> Non
     assert class_numbers(pictures, ["n02", "n01"]) == [{1}, {0}]
     assert class_numbers(pictures, ["red", "lime", "n01"]) == [{0}, {1}]
     assert class_numbers(pictures, ["crane", "lime", "red", "lime"]) == [{2}, {1, 3}]
-
-
-def test_accuracy_counts_the_first_and_the_first_five(folder: Path) -> None:
-    net = md.load("colours.cfg", "colours.weights", names="names", preprocess="stretch")
-    counts: list[int] = []
-    assert measure_accuracy(net, read_labelled("pictures"), lambda: counts.append(1)) == Accuracy(4, 3, 4)
-    assert len(counts) == 4
-    net = md.load("wide.cfg", random_weights=1, preprocess="stretch")
-    net.names = [*"abcde", "green", "deep red"]
-    bias, weights = (parameter for _, parameter in net.parameters())
-    bias.array, weights.array = np.arange(7, 0, -1, np.float32), np.zeros(weights.shape, np.float32)
-    # Always a, b, c, d, e in this order: nothing is right, not even among five.
-    assert measure_accuracy(net, read_labelled("pictures")) == Accuracy(4, 0, 0)
-    net.names = [*"abcd", "green", "e", "deep red"]
-    assert measure_accuracy(net, read_labelled("pictures")) == Accuracy(4, 0, 2)
-
-
-def test_pictures_that_cannot_be_read_do_not_count(folder: Path) -> None:
-    Path("pictures/green/3.png").write_bytes(b"no picture")
-    net = md.load("colours.cfg", "colours.weights", names="names", preprocess="stretch")
-    failed: list[str] = []
-    found = measure_accuracy(net, read_labelled("pictures"), unreadable=lambda path, _: failed.append(path))
-    assert (found, failed) == (Accuracy(4, 3, 4), ["pictures/green/3.png"])
-    with pytest.raises(InputError, match=r"3\.png: not a picture"):
-        measure_accuracy(net, read_labelled("pictures"))
 
 
 @pytest.mark.parametrize("column", ["names", "synsets"])
@@ -218,12 +193,12 @@ def test_the_page_prints() -> None:
         "tiny": zoo.Printed(0.98, 58.7, 81.7, 4.0),
     }
     for name, page in printed.items():
-        found = comparison.describe(Network.from_cfg(zoo.cfg_path(name)), name, 1, Spread.of([1.0]), Accuracy(0, 0, 0))
+        found = comparison.describe(Network.from_cfg(zoo.cfg_path(name)), name, 1, Spread.of([1.0]), None)
         assert page is not None
         assert found["page"]["megabytes"] == pytest.approx(found["weights_bytes"] / 2**20, abs=0.07)
         operations = 1.72 if name == "squeezenet" else page.operations
         assert found["operations"] / 1e9 == pytest.approx(operations, abs=0.005)
-        assert found["accuracy"] is None  # of no picture at all
+        assert found["accuracy"] is None
 
 
 def test_json_has_everything(folder: Path, capfd: Screen) -> None:
@@ -318,6 +293,7 @@ FILES = {"weights": "colours.weights", "names": "names"}
         (3, ["colours.cfg", "no.cfg"], "no.cfg: no such file"),
         (3, ["colours.cfg", "rnn.cfg"], "[rnn] is recurrent"),
         (3, ["colours.cfg", "--data", "absent"], "absent: no such file or folder"),
+        (3, ["colours.cfg", "--data", "pictures", "--part", "test"], "pictures: has no part 'test'"),
         (
             2,
             ["colours.cfg", "--weights", "colours.weights"],
@@ -350,5 +326,5 @@ def test_classes_that_a_network_does_not_know_are_told_before_anything_is_measur
     files = ["--weights", "colours=colours.weights", "--names", "colours=others"]
     assert compare("wide.cfg", "colours.cfg", "--data", "pictures", *files) == 3
     err = capfd.readouterr().err
-    assert "its class 'green' is none of the network's 3 class names; did you mean 'greens'?" in err
+    assert "its class 'green' is none of the 3 class names; did you mean 'greens'?" in err
     assert "measuring" not in err
