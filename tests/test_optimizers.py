@@ -90,7 +90,7 @@ def expected_adam(network: Network, steps: int, rates: list[float], batch: int) 
 @pytest.mark.parametrize("adam", [0, 1])
 def test_steps(adam: int) -> None:
     """Also that layers have a rate of their own, and that those without a gradient decay."""
-    network = build(adam=adam, momentum=0.8, decay=0.05, B1=0.7, B2=0.95, eps=1e-4)
+    network = build(adam=adam, momentum=0.8, decay=0.05, B1=0.7, B2=0.95, eps=1e-4, batch=6, subdivisions=3)
     optimizer, rates, batch = optimizer_for(network), [0.1, 0.3, 0.02, 0.02], 6
     assert type(optimizer) is (Adam if adam else SGD)
     expected = (expected_adam if adam else expected_sgd)(network, len(rates), rates, batch)
