@@ -77,7 +77,7 @@ class Learner:
         network.check_runs()
         self.network, self.layers, self.batch = network, network.layers, batch
         self.quirks = network.options.darknet_quirks if quirks is None else quirks
-        self.wanted = asked(self.layers)
+        self.wanted, self.shape = asked(self.layers), network.input_shape
         what = f"{network.path}: learning from {batch} images at a time needs"
         check_memory(what, training_memory(network, batch), "take more subdivisions or a smaller input")
         for _, parameter in network.parameters():
@@ -141,6 +141,10 @@ class Learner:
 
     def forward_steps(self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0) -> Iterator[tuple[Layer, Array]]:
         """The first half of `step`, layer by layer: each with its output."""
+        if self.network.input_shape != self.shape:
+            raise InputError(
+                f"the network was resized from {self.shape} to {self.network.input_shape}: take a new Learner"
+            )
         images = self.network.as_batch(x)
         if not 0 < len(images) <= self.batch:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")
