@@ -88,13 +88,17 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> NDArray[np.fl
     name = os.fspath(path)
     if channels not in (1, 3):
         raise ImageError(f"{name}: a picture gives 3 channels (colour) or 1 (grey), not {channels}")
-    pixels = _decode(name)  # (height, width, 3)
-    if channels == 1:
+    return to_planes(_decode(name), channels)
+
+
+def to_planes(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
+    """Turn bytes (height, width, 1 or 3) into float32 (channels, height, width) in 0..1; see `read_image`."""
+    if channels == 1 and pixels.shape[2] == 3:
         red, green, blue = pixels.transpose(2, 0, 1).astype(np.uint16)
         pixels = ((77 * red + 150 * green + 29 * blue) >> 8)[:, :, None]  # the sum, up to 256 * 255, fits 16 bits
     height, width, _ = pixels.shape
     image = np.empty((channels, height, width), np.float32)
-    image[:] = pixels.transpose(2, 0, 1)
+    image[:] = pixels.transpose(2, 0, 1)  # one grey plane fills three
     image /= np.float32(255)  # a pass of its own: eight times as quick as dividing bytes into floats
     return image
 

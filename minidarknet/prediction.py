@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike
 from minidarknet import weights as weights_file
 from minidarknet import zoo
 from minidarknet.errors import CfgWarning, InputError, NonFiniteError, UsageError
+from minidarknet.labelled import read_lines
 from minidarknet.layers.base import Run
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
@@ -214,17 +214,10 @@ def read_names(path: str | PathLike[str], classes: int) -> list[str]:
 
     Darknet's own list of names goes on behind the classes of its networks, so more lines are only a warning.
     """
-    try:
-        lines = Path(path).read_text("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{fspath(path)}: no such file; expected class names, one a line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{fspath(path)}: cannot be read as class names, one a line: {error}") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
+    lines = read_lines(path)
     if len(lines) < classes:
         raise InputError(f"{fspath(path)}: has {len(lines):,} names, but the network has {classes:,} outputs")
     if len(lines) > classes:
         text = f"{fspath(path)}: has {len(lines):,} names; the network's {classes:,} outputs take the first ones"
         warnings.warn(text, CfgWarning, stacklevel=2)
-    return [line.strip() for line in lines[:classes]]
+    return lines[:classes]

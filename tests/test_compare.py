@@ -13,10 +13,11 @@ from PIL import Image
 
 import minidarknet as md
 from minidarknet import comparison, zoo
-from minidarknet.accuracy import Accuracy, class_numbers, measure_accuracy, read_labelled
+from minidarknet.accuracy import Accuracy, measure_accuracy
 from minidarknet.benchmark import Spread
 from minidarknet.cli import main
 from minidarknet.errors import InputError
+from minidarknet.labelled import class_numbers, read_labelled
 from minidarknet.network import Network
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs the compiler")
@@ -90,7 +91,7 @@ def test_a_list_with_tabs_has_commas_in_its_names(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("absent", None, "absent: no such file or folder; expected a folder with a folder for each class, or a list"),
+        ("absent", None, "absent: no such file or folder; expected a folder with a folder for each class, a list"),
         ("empty", b"", "empty: lists no picture"),
         ("heading", b"file,class\n", "heading: lists no picture"),
         ("lone", b"a.png,green\nb.png\n", "lone:2: found 'b.png'; expected"),
@@ -120,8 +121,9 @@ def test_classes_are_lines_of_the_names(folder: Path) -> None:
     assert class_numbers(pictures, ["green", "blue", " deep_red "]) == [{2}, {2}, {0}, {0}]
     with pytest.raises(InputError) as caught:
         class_numbers(pictures, ["deep red", "greens"])
-    message = "pictures/green/1.png: its class 'green' is none of the network's 2 class names; did you mean 'greens'?"
-    assert str(caught.value) == message
+    message = ": its class 'green' is none of the 2 class names; did you mean 'greens'?"
+    lines = [f"pictures/green/{number}.png{message}" for number in (1, 2)]
+    assert str(caught.value).split("\n  ") == ["2 pictures cannot be used", *lines]
 
 
 def test_the_first_column_counts_whose_every_class_is_known(folder: Path) -> None:
@@ -350,5 +352,5 @@ def test_classes_that_a_network_does_not_know_are_told_before_anything_is_measur
     files = ["--weights", "colours=colours.weights", "--names", "colours=others"]
     assert compare("wide.cfg", "colours.cfg", "--data", "pictures", *files) == 3
     err = capfd.readouterr().err
-    assert "its class 'green' is none of the network's 3 class names; did you mean 'greens'?" in err
+    assert "its class 'green' is none of the 3 class names; did you mean 'greens'?" in err
     assert "measuring" not in err

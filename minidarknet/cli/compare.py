@@ -13,7 +13,8 @@ from minidarknet.errors import InputError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
 if TYPE_CHECKING:
-    from minidarknet.accuracy import Accuracy, Labelled
+    from minidarknet.accuracy import Accuracy
+    from minidarknet.labelled import Labelled
     from minidarknet.prediction import Classifier
 
 #: The four systems in the order of the page.
@@ -71,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from minidarknet import benchmark, comparison, console
-    from minidarknet.accuracy import read_labelled
     from minidarknet.kernels.threads import threads
+    from minidarknet.labelled import read_labelled
 
     benchmark.check_compiled()
     pictures = Pictures(read_labelled(options.data)) if options.data else None
@@ -101,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 def _entries(options: argparse.Namespace, pictures: Pictures | None) -> list[Entry]:
     """The networks with their files; what is wrong with a name, a cfg or the classes is found before any measuring."""
     from minidarknet import comparison, zoo
-    from minidarknet.accuracy import class_numbers
+    from minidarknet.labelled import class_numbers
     from minidarknet.network import Network
     from minidarknet.prediction import read_names
 
