@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from minidarknet import weights, zoo
-from minidarknet.accuracy import Accuracy
 from minidarknet.benchmark import Spread
 from minidarknet.network import Network
+from minidarknet.validation import Validation
 
 SQUEEZENET_NOTE = (
     "For SqueezeNet the page prints 2.17 Bn operations; the published network (v1.0, 227 x 227) has 1.72 by the same "
@@ -37,8 +37,8 @@ def count_parameters(network: Network) -> int:
     return sum(parameter.size for _, parameter in network.parameters())
 
 
-def describe(network: Network, title: str, batch: int, forward: Spread, accuracy: Accuracy | None) -> dict[str, Any]:
-    """One network's row as plain values; `page` has what the page prints of it, `accuracy` what was measured here."""
+def describe(network: Network, title: str, batch: int, forward: Spread, seen: Validation | None) -> dict[str, Any]:
+    """One network's row as plain values; `page` has what the page prints of it, `accuracy` what it said of pictures."""
     known = recognise(network)
     return {
         "title": title,
@@ -51,13 +51,13 @@ def describe(network: Network, title: str, batch: int, forward: Spread, accuracy
         "seconds_per_image": forward.median / batch,
         "gflops": batch * network.flops() / forward.median / 1e9,
         "accuracy": None
-        if accuracy is None or accuracy.pictures == 0
+        if seen is None or seen.count == 0
         else {
-            "pictures": accuracy.pictures,
-            "top1_right": accuracy.top1,
-            "top5_right": accuracy.top5,
-            "top1": accuracy.top1 / accuracy.pictures,
-            "top5": accuracy.top5 / accuracy.pictures,
+            "pictures": seen.count,
+            "top1_right": seen.count_right(1),
+            "top5_right": seen.count_right(5),
+            "top1": seen.share_right(1),
+            "top5": seen.share_right(5),
         },
         "page": asdict(known.printed) if known and known.printed else None,
     }

@@ -10,12 +10,16 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+#: In a log, seconds between two lines that say how far something is.
+LOG_SECONDS = 15.0
 
 _out = Console(file=None, highlight=False, markup=False, emoji=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -109,13 +113,27 @@ def compiling_announced() -> Iterator[None]:
 def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show how far a loop over `total` things is; the block calls what it gets after each of them."""
     if not _err.is_terminal or total < 2:
-        yield lambda: None
+        yield _counting_plainly(what, total)
         return
     columns = (TextColumn("[dim]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Results that go to the same screen are printed above the bar; those that go to a file must reach the file.
     with Progress(*columns, console=_err, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
         task = progress.add_task(escape(what), total=total)
         yield lambda: progress.advance(task)
+
+
+def _counting_plainly(what: str, total: int) -> Callable[[], None]:
+    """As `counting` for a log: a line now and then, and none where it is soon over."""
+    done, said = 0, monotonic()
+
+    def counted() -> None:
+        nonlocal done, said
+        done += 1
+        if monotonic() - said >= LOG_SECONDS:
+            note(f"{what}: {done:,} of {total:,}")
+            said = monotonic()
+
+    return counted
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from types import TracebackType
 
 import numpy as np
@@ -77,6 +78,13 @@ class Loader:
     ) -> None:
         if not len(dataset):
             raise InputError("there is no picture to load")
+        if not shape.is_image:
+            raise InputError(f"the network takes {shape}, not pictures")
+        for name in ("aspect", "saturation", "exposure"):
+            if augment and getattr(options, name) <= 0:
+                raise InputError(
+                    f"[net] {name}={getattr(options, name):g}: expected a factor above 0; 1 changes nothing"
+                )
         if batch < 1 or seed < 0 or (workers is not None and workers < 1):
             raise UsageError(f"batch={batch}, seed={seed}, workers={workers}: expected 1, 0 and 1 or more")
         ahead = (AHEAD + 1) * batch * (shape.size + len(dataset.names)) * 4
@@ -88,6 +96,7 @@ class Loader:
         self.batch_size, self.seed, self.augment = batch, seed, augment
         self.workers = workers or os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
+        self._stop = Event()
         self._orders: dict[int, NDArray[np.intp]] = {}
 
     def batches(self) -> int:
@@ -114,6 +123,7 @@ class Loader:
         A loader does this once at a time: starting again, or `close`, ends what was started before.
         """
         self.close()
+        self._stop = Event()
         self._pool = pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minidarknet-loader")
         numbers = itertools.count(at) if self.augment else iter(range(at, self.batches()))
         ready = deque(self._submit(pool, number) for number in itertools.islice(numbers, AHEAD))
@@ -128,14 +138,16 @@ class Loader:
                 ready.extend(self._submit(pool, number) for number in itertools.islice(numbers, 1))
                 yield batch
         finally:
-            pool.shutdown(cancel_futures=True)
+            if self._pool is pool:
+                self.close()
 
     def __iter__(self) -> Iterator[Batch]:
         return self.start()
 
     def close(self) -> None:
-        """Stop the threads; what they were about to make is dropped."""
+        """Stop the threads after the pictures that they are at; what they were about to make is dropped."""
         if self._pool is not None:
+            self._stop.set()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
@@ -153,7 +165,7 @@ class Loader:
         images, truths = self._empty(places)
         step = -(-len(places) // self.workers)
         parts = [
-            pool.submit(self._fill, images[first : first + step], places[first : first + step])
+            pool.submit(self._fill, images[first : first + step], places[first : first + step], self._stop)
             for first in range(0, len(places), step)
         ]
         return (images, truths), parts
@@ -165,11 +177,13 @@ class Loader:
             truths[row, self.dataset.label(index)] = 1
         return images, truths
 
-    def _fill(self, images: NDArray[np.float32], places: list[tuple[int, int]]) -> None:
+    def _fill(self, images: NDArray[np.float32], places: list[tuple[int, int]], stop: Event | None = None) -> None:
         """Make some pictures of a batch. Small ones of one size are changed together, as calls cost more than they."""
         _, height, width = self.shape.array_shape
         together = max(1, TOGETHER // (height * width))
         for first in range(0, len(places), together):
+            if stop is not None and stop.is_set():
+                return
             group = places[first : first + together]
             read = [self._read(index) for _, index in group]
             # Bits do not depend on who is changed together, only time does.
@@ -180,6 +194,12 @@ class Loader:
                 except InputError as error:
                     names = " or ".join(self.dataset.name(index) for _, index in group[start:stop])
                     raise InputError(f"{names}: {error}") from None
+
+    def picture(self, index: int, epoch: int = 0) -> NDArray[np.float32]:
+        """What the network sees of picture `index` in round `epoch`: float32 (channels, height, width)."""
+        image = np.empty((1, *self.shape.array_shape), np.float32)
+        self._fill(image, [(epoch, index)])
+        return image[0]
 
     def _read(self, index: int) -> NDArray[np.float32]:
         image = self.dataset.image(index)

@@ -52,6 +52,7 @@ class NetOptions:
     max_ratio: float = option(0.0, "max_crop as a multiple of the width", minimum=0)
     min_ratio: float = option(0.0, "min_crop as a multiple of the width", minimum=0)
     center: bool = option(False, "crop the centre instead of a random place")
+    flip: bool = option(True, "mirror every second picture; 0 for digits and letters (AlexeyAB's Darknet has it too)")
     angle: float = option(0.0, "largest rotation by augmentation, in degrees")
     aspect: float = option(1.0, "largest stretch by augmentation")
     saturation: float = option(1.0, "largest factor on the saturation by augmentation")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,8 @@ from minidarknet.layers.base import Run
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.preprocess import PREPROCESSES, check_preprocess, prepare
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,13 @@ class Classifier(Network):
         """
         return self.rank(self.probabilities(self.prepare(image)[None])[0], top)
 
-    def prepare(self, image: Array) -> Array:
-        """The picture as the network gets it: float32 (channels, height, width)."""
-        self.check_preprocess()
+    def prepare(self, image: Array, way: str | None = None, margin: int = 0) -> Array:
+        """The picture as the network gets it, float32 (channels, height, width).
+
+        `way` is another than `preprocess`; with a margin the picture is made for an input that much higher and wider.
+        """
+        way = way or self.preprocess
+        self.check_preprocess(way)
         image = np.asarray(image)
         if not np.issubdtype(image.dtype, np.floating):
             raise InputError(
@@ -84,13 +90,14 @@ class Classifier(Network):
                 f"the picture has shape {image.shape}; {self.path} expected (channels, height, width) "
                 f"with {self.home.channels} channels"
             )
-        return prepare(image.astype(np.float32, copy=False), self.preprocess, self.home.height, self.home.width)
+        height, width = self.home.height + margin, self.home.width + margin
+        return prepare(image.astype(np.float32, copy=False), way, height, width)
 
-    def check_preprocess(self) -> None:
+    def check_preprocess(self, way: str | None = None) -> None:
         """Raise where the network takes no pictures, or takes one size only and they are to keep their proportions."""
         if not self.home.is_image:
             raise InputError(f"{self.path} takes {self.home}, not pictures")
-        if self.preprocess == "fit" and self.why_not_fit:
+        if (way or self.preprocess) == "fit" and self.why_not_fit:
             others = ", ".join(name for name in PREPROCESSES if name != "fit")
             raise UsageError(
                 f"fit keeps the whole picture and resizes the network to it, which {self.path} does not allow: "
@@ -112,15 +119,17 @@ class Classifier(Network):
         self.resize(now.height, now.width)
         return "" if grown.size == outputs.size else f"its answer would grow from {outputs} to {grown}"
 
-    def probabilities(self, images: Array) -> Array:
+    def probabilities(self, images: Array, truth: Array | None = None) -> Array:
         """What the network says of prepared pictures (batch, channels, height, width): (batch, classes), a copy.
+
+        With a truth (batch, classes), `loss` is that of these pictures afterwards.
 
         Raises
         ------
         NonFiniteError
             A layer put out NaN or infinity; the message names the first.
         """
-        answers = self.forward(images).reshape(len(images), -1).copy()
+        answers = self.forward(images, truth).reshape(len(images), -1).copy()
         if not np.isfinite(answers).all():
             for layer, output in self.steps(images):
                 if not np.isfinite(output).all():
@@ -147,6 +156,23 @@ class Classifier(Network):
 
     def _name(self, index: int) -> str:
         return self.names[index] if self.names else f"class {index}"
+
+
+def in_batches(prepared: Iterable[tuple[K, Array]], batch: int) -> Iterator[tuple[list[K], Array]]:
+    """Gather neighbours of one shape, up to `batch` of them, as (keys, pictures (batch, channels, height, width))."""
+    keys: list[K] = []
+    images: list[Array] = []
+    for key, image in prepared:
+        if images and images[0].shape != image.shape:
+            yield keys, np.stack(images)
+            keys, images = [], []
+        keys.append(key)
+        images.append(image)
+        if len(images) == batch:
+            yield keys, np.stack(images)
+            keys, images = [], []
+    if images:
+        yield keys, np.stack(images)
 
 
 def load(

@@ -65,8 +65,9 @@ def draw(options: NetOptions, old_size: tuple[int, int], size: tuple[int, int], 
 
     Notes
     -----
-    Darknet: image.c, random_augment_args and random_distort_image; data.c, load_image_augment_paths. Darknet takes the
-    width of the network for its height too; networks that are not square are right here.
+    Darknet: image.c, random_augment_args and random_distort_image; data.c, load_image_augment_paths. What is wider than
+    high after a change of the aspect may not fill the window; the rest is black, as there. Darknet takes the width of
+    the network for its height too; networks that are not square are right here.
     """
     (old_height, old_width), (height, width) = old_size, size
     low, high = crop_range(options, width)
@@ -79,7 +80,7 @@ def draw(options: NetOptions, old_size: tuple[int, int], size: tuple[int, int], 
         dx=_between((old_width * scale / aspect - width) / 2, chance[4]),
         dy=_between((old_height * scale - height) / 2, chance[5]),
         aspect=aspect,
-        flip=bool(chance[6] < 0.5),
+        flip=options.flip and bool(chance[6] < 0.5),
         hue=_between(options.hue, chance[7]),
         saturation=_factor(options.saturation, chance[8], chance[9]),
         exposure=_factor(options.exposure, chance[10], chance[11]),

@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import minidarknet as md
 from minidarknet import comparison, zoo
-from minidarknet.accuracy import Accuracy, measure_accuracy
 from minidarknet.benchmark import Spread
 from minidarknet.cli import main
 from minidarknet.errors import InputError
@@ -134,31 +132,6 @@ def test_the_first_column_counts_whose_every_class_is_known(folder: Path) -> Non
     assert class_numbers(pictures, ["crane", "lime", "red", "lime"]) == [{2}, {1, 3}]
 
 
-def test_accuracy_counts_the_first_and_the_first_five(folder: Path) -> None:
-    net = md.load("colours.cfg", "colours.weights", names="names", preprocess="stretch")
-    counts: list[int] = []
-    assert measure_accuracy(net, read_labelled("pictures"), lambda: counts.append(1)) == Accuracy(4, 3, 4)
-    assert len(counts) == 4
-    net = md.load("wide.cfg", random_weights=1, preprocess="stretch")
-    net.names = [*"abcde", "green", "deep red"]
-    bias, weights = (parameter for _, parameter in net.parameters())
-    bias.array, weights.array = np.arange(7, 0, -1, np.float32), np.zeros(weights.shape, np.float32)
-    # Always a, b, c, d, e in this order: nothing is right, not even among five.
-    assert measure_accuracy(net, read_labelled("pictures")) == Accuracy(4, 0, 0)
-    net.names = [*"abcd", "green", "e", "deep red"]
-    assert measure_accuracy(net, read_labelled("pictures")) == Accuracy(4, 0, 2)
-
-
-def test_pictures_that_cannot_be_read_do_not_count(folder: Path) -> None:
-    Path("pictures/green/3.png").write_bytes(b"no picture")
-    net = md.load("colours.cfg", "colours.weights", names="names", preprocess="stretch")
-    failed: list[str] = []
-    found = measure_accuracy(net, read_labelled("pictures"), unreadable=lambda path, _: failed.append(path))
-    assert (found, failed) == (Accuracy(4, 3, 4), ["pictures/green/3.png"])
-    with pytest.raises(InputError, match=r"3\.png: not a picture"):
-        measure_accuracy(net, read_labelled("pictures"))
-
-
 @pytest.mark.parametrize("column", ["names", "synsets"])
 def test_sixty_photos(shared: Path, column: str, capfd: Screen) -> None:
     """The accuracies that the C program and PyTorch reach, by the photos' names and by their synsets."""
@@ -220,12 +193,12 @@ def test_the_page_prints() -> None:
         "tiny": zoo.Printed(0.98, 58.7, 81.7, 4.0),
     }
     for name, page in printed.items():
-        found = comparison.describe(Network.from_cfg(zoo.cfg_path(name)), name, 1, Spread.of([1.0]), Accuracy(0, 0, 0))
+        found = comparison.describe(Network.from_cfg(zoo.cfg_path(name)), name, 1, Spread.of([1.0]), None)
         assert page is not None
         assert found["page"]["megabytes"] == pytest.approx(found["weights_bytes"] / 2**20, abs=0.07)
         operations = 1.72 if name == "squeezenet" else page.operations
         assert found["operations"] / 1e9 == pytest.approx(operations, abs=0.005)
-        assert found["accuracy"] is None  # of no picture at all
+        assert found["accuracy"] is None
 
 
 def test_json_has_everything(folder: Path, capfd: Screen) -> None:

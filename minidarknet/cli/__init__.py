@@ -19,8 +19,10 @@ COMMANDS = {
     "summary": "print the layer table of a cfg, as Darknet does, and what it adds up to",
     "classify": "say what is in pictures",
     "fetch": "download the published weights and class names of a known network",
+    "validate": "say how often a network is right about pictures whose class is known, and where it goes wrong",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
+    "augment": "draw what a network will see of its training pictures, on a contact sheet",
     "warmup": "compile the kernels ahead, so that nothing waits for them later",
 }
 
@@ -30,6 +32,7 @@ examples:
   minidarknet fetch tiny
   minidarknet classify tiny dog.jpg
   minidarknet classify cfg/tiny.cfg tiny.weights dog.jpg --names imagenet.names
+  minidarknet validate photos/ my.cfg my.weights
   minidarknet bench tiny
   minidarknet compare tiny squeezenet
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from minidarknet.cli.summary import positive
@@ -79,14 +80,13 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
     """Print the classes of each picture; one that cannot be read is reported, and the others still run."""
     from minidarknet import console
     from minidarknet.images import read_image
+    from minidarknet.prediction import in_batches
 
     records: list[dict[str, Any]] = []
-    waiting: list[tuple[str, Any]] = []  # prepared pictures of one size
     failures: list[MinidarknetError] = []
     errors: list[dict[str, str]] = []
-    net.check_preprocess()
-    net.warm_up()
-    with console.counting("pictures", len(paths)) as counted:
+
+    def prepared() -> Iterator[tuple[str, Any]]:
         for path in paths:
             try:
                 image = net.prepare(read_image(path, net.input_shape.channels))
@@ -94,15 +94,15 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
                 console.error(str(error))
                 failures.append(error)
                 errors.append({"image": path, "error": str(error)})
-                counted()
-                continue
-            if waiting and (len(waiting) == options.batch or waiting[0][1].shape != image.shape):
-                records += _run_batch(net, waiting, options)
-                waiting = []
-            waiting.append((path, image))
+            else:
+                yield path, image
             counted()
-        if waiting:
-            records += _run_batch(net, waiting, options)
+
+    net.check_preprocess()
+    net.warm_up()
+    with console.counting("pictures", len(paths)) as counted:
+        for chosen, images in in_batches(prepared(), options.batch):
+            records += _run_batch(net, chosen, images, options)
     if records:
         console.note(f"preprocess: {net.preprocess} ({PREPROCESSES[net.preprocess]})")
     if options.json:
@@ -112,20 +112,17 @@ def _classify(net: Classifier, paths: list[str], options: argparse.Namespace) ->
     return failures[0].exit_code if failures else 0
 
 
-def _run_batch(net: Classifier, waiting: list[tuple[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
+def _run_batch(net: Classifier, paths: list[str], images: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run prepared pictures of one size together, print what they are (unless as JSON at the end), and return it."""
     from time import perf_counter
 
-    import numpy as np
-
     from minidarknet import console
 
-    images = np.stack([image for _, image in waiting])
     start = perf_counter()
     answers = net.probabilities(images)
-    seconds = (perf_counter() - start) / len(waiting)
+    seconds = (perf_counter() - start) / len(paths)
     records = []
-    for (path, image), answer in zip(waiting, answers, strict=True):
+    for path, image, answer in zip(paths, images, answers, strict=True):
         top = net.rank(answer, options.top)
         if not options.json:
             console.result(f"{path}: Predicted in {seconds:.6f} seconds.")

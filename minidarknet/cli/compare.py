@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ from minidarknet.errors import InputError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
 if TYPE_CHECKING:
-    from minidarknet.accuracy import Accuracy
-    from minidarknet.labelled import Labelled
+    from minidarknet.data import Dataset
     from minidarknet.prediction import Classifier
+    from minidarknet.validation import Validation
 
 #: The four systems in the order of the page.
 PAGE = ["alexnet", "darknet", "squeezenet", "tiny"]
@@ -34,21 +34,14 @@ Weights and names that were fetched (`minidarknet fetch tiny`) are used without 
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of the comparison: as typed, and the files that go with it."""
+    """One network of the comparison: as typed, the files that go with it, and the pictures to try it on."""
 
     word: str
     title: str
     cfg: Path
     weights: str | None
     names: str | None
-
-
-@dataclass
-class Pictures:
-    """The labelled pictures, and those among them that could not be read."""
-
-    labelled: list[Labelled]
-    unreadable: dict[str, InputError] = field(default_factory=dict)
+    dataset: Dataset | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,13 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from minidarknet import benchmark, comparison, console
     from minidarknet.kernels.threads import threads
-    from minidarknet.labelled import read_labelled
 
     benchmark.check_compiled()
-    pictures = Pictures(read_labelled(options.data)) if options.data else None
-    entries = _entries(options, pictures)
+    entries = _entries(options)
+    failures: dict[str, InputError] = {}
     with threads(options.threads) as count, console.compiling_announced():
-        rows = [_measure(entry, pictures, options) for entry in entries]
+        rows = [_measure(entry, options, failures) for entry in entries]
     found = {
         "batch": options.batch,
         "threads": count,
@@ -87,27 +79,28 @@ def run(options: argparse.Namespace) -> int:
         "preprocess": options.preprocess,
         "networks": rows,
         "argument": comparison.argument(rows),
-        "unreadable": sorted(pictures.unreadable) if pictures else [],
+        "unreadable": sorted(failures),
     }
     if options.json:
         console.result_json(found)
     else:
         _print(found)
-    failures = list(pictures.unreadable.values()) if pictures else []
     if failures:
         console.error(f"{count_of(len(failures), 'picture')} could not be read, and did not count")
-    return failures[0].exit_code if failures else 0
+    return next((error.exit_code for error in failures.values()), 0)
 
 
-def _entries(options: argparse.Namespace, pictures: Pictures | None) -> list[Entry]:
+def _entries(options: argparse.Namespace) -> list[Entry]:
     """The networks with their files; what is wrong with a name, a cfg or the classes is found before any measuring."""
     from minidarknet import comparison, zoo
-    from minidarknet.labelled import class_numbers
+    from minidarknet.data import open_dataset
     from minidarknet.network import Network
     from minidarknet.prediction import read_names
 
     words = options.cfg or PAGE
     all_weights, all_names = (_by_name(getattr(options, what), what, words) for what in ("weights", "names"))
+    if options.data:  # what is wrong with it has nothing to do with any network
+        open_dataset(options.data, "all")
     entries = []
     for word in words:
         cfg = zoo.find_cfg(word)
@@ -117,9 +110,11 @@ def _entries(options: argparse.Namespace, pictures: Pictures | None) -> list[Ent
         fetched = zoo.locate(known.name) if known else zoo.Located(cfg, None, None)
         weights = _chosen(word, all_weights, fetched.weights)
         names = _chosen(word, all_names, fetched.names)
-        if pictures and weights and names:
-            class_numbers(pictures.labelled, read_names(names, network.output_shape.size))
-        entries.append(Entry(word, known.title if known else Path(word).stem, cfg, weights, names))
+        dataset = None
+        if options.data and weights and names:
+            classes = read_names(names, network.output_shape.size)
+            dataset = open_dataset(options.data, "all", network.input_shape.channels, classes)
+        entries.append(Entry(word, known.title if known else Path(word).stem, cfg, weights, names, dataset))
     titles = [entry.title for entry in entries]
     return [replace(entry, title=entry.word) if titles.count(entry.title) > 1 else entry for entry in entries]
 
@@ -145,42 +140,43 @@ def _chosen(word: str, table: dict[str, str], fetched: Path | None) -> str | Non
     return table.get(word) or table.get(Path(word).stem) or (str(fetched) if fetched else None)
 
 
-def _measure(entry: Entry, pictures: Pictures | None, options: argparse.Namespace) -> dict[str, Any]:
+def _measure(entry: Entry, options: argparse.Namespace, failures: dict[str, InputError]) -> dict[str, Any]:
     """Load one network, measure it, and let go of it again."""
     from minidarknet import benchmark, comparison, console
     from minidarknet.prediction import load
 
     console.note(f"{entry.title}: measuring ...")
     random = None if entry.weights else benchmark.SEED
-    names = entry.names if pictures and entry.weights else None
+    names = entry.names if options.data and entry.weights else None
     network = load(entry.cfg, entry.weights, random_weights=random, names=names, preprocess=options.preprocess)
     x = benchmark.draw_input(network, options.batch)
     benchmark.run_first(network, x)
     forward = benchmark.time_forward(network, x, options.runs)
-    accuracy = _accuracy(entry, network, pictures) if pictures else None
-    row = comparison.describe(network, entry.title, options.batch, forward, accuracy)
+    seen = _validate(entry, network, options.batch, failures) if options.data else None
+    row = comparison.describe(network, entry.title, options.batch, forward, seen)
     return row | {"weights": entry.weights, "names": names}
 
 
-def _accuracy(entry: Entry, network: Classifier, pictures: Pictures) -> Accuracy | None:
-    """How often the network is right, or a note that says what is missing to find out."""
+def _validate(entry: Entry, network: Classifier, batch: int, failures: dict[str, InputError]) -> Validation | None:
+    """What the network says of the pictures, or a note that tells what is missing to ask it."""
     from minidarknet import console
-    from minidarknet.accuracy import measure_accuracy
+    from minidarknet.validation import validate
 
     for what, file in (("weights", entry.weights), ("names", entry.names)):
         if file is None:
             console.note(
                 f"{entry.title}: its accuracy stays empty, as no {what} were given (--{what} {entry.word}=FILE)"
             )
-            return None
+    if entry.dataset is None:
+        return None
 
     def unreadable(path: str, error: InputError) -> None:
-        if path not in pictures.unreadable:  # the other networks meet it again
+        if path not in failures:  # the other networks meet it again
             console.error(str(error))
-        pictures.unreadable[path] = error
+        failures[path] = error
 
-    with console.counting(f"pictures for {entry.title}", len(pictures.labelled)) as counted:
-        return measure_accuracy(network, pictures.labelled, counted, unreadable)
+    with console.counting(f"pictures for {entry.title}", len(entry.dataset)) as counted:
+        return validate(network, entry.dataset, batch=batch, counted=counted, unreadable=unreadable)
 
 
 def _print(found: dict[str, Any]) -> None:
