@@ -37,6 +37,7 @@ PARTS = ("train", "valid", "test", "all")
 FOLDERS = {"train": ("train",), "valid": ("valid", "val", "test"), "test": ("test",)}
 #: How a picture of a list gets its class.
 LABELS = ("folder", "substring")
+NO_FOLDER = "it lies in no folder that could name one"
 #: The share that is held out of a source without a validation part, and the seed that chooses it.
 HELD_OUT, HELD_OUT_SEED = 0.2, 0
 
@@ -131,7 +132,11 @@ def _pictures(
     pictures: Sequence[Labelled], words: Sequence[str] | None, names: Sequence[str] | None, channels: int, labels: str
 ) -> Pictures:
     """The pictures, numbered by the words that stand in paths and lists, once all are there and of one class each."""
-    words = words or _sorted_names([picture.classes[0] for picture in pictures])
+    if not words and labels == "substring":
+        raise UsageError("labels=substring needs class names to look for; name a file of them")
+    if not words:
+        refuse("", [f"{picture.listed}: has no class; {NO_FOLDER}" for picture in pictures if not picture.classes[0]])
+        words = _sorted_names([picture.classes[0] for picture in pictures])
     numbers = substrings(pictures, words) if labels == "substring" else class_numbers(pictures, words)
     problems = []
     for picture, found in zip(pictures, numbers, strict=True):

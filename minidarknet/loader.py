@@ -187,12 +187,11 @@ class Loader:
             group = places[first : first + together]
             read = [self._read(index) for _, index in group]
             # Bits do not depend on who is changed together, only time does.
-            for start, stop in _runs([image.shape for image in read]):
-                into = images[first + start : first + stop]
+            for begin, end in _runs([image.shape for image in read]):
                 try:
-                    into[:] = self._prepare(read[start:stop], group[start:stop])
+                    images[first + begin : first + end] = self._prepare(read[begin:end], group[begin:end])
                 except InputError as error:
-                    names = " or ".join(self.dataset.name(index) for _, index in group[start:stop])
+                    names = " or ".join(self.dataset.name(index) for _, index in group[begin:end])
                     raise InputError(f"{names}: {error}") from None
 
     def picture(self, index: int, epoch: int = 0) -> NDArray[np.float32]:
