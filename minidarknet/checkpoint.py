@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,7 @@ class Store:
             with atomic_folder(path) as aside:
                 weights.save(network, aside / WEIGHTS, weights.Header(seen=seen))
                 save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, aside / STATE)
+                shutil.copymode(aside / WEIGHTS, aside / STATE)  # safetensors lets only the owner read
                 files = {name: _fingerprint(aside / name) for name in (WEIGHTS, STATE)}
                 meta = {"format": "minidarknet checkpoint", "version": VERSION, "files": files, "record": record}
                 text = json.dumps({**meta, "sha256": _digest(meta)}, indent=2, allow_nan=False)
@@ -147,7 +149,9 @@ class Store:
             except _Damage as damage:
                 skipped(f"{path} is damaged and left out: {damage}")
         if paths:
-            raise CheckpointError(f"{self.folder}: all {len(paths)} checkpoints are damaged; there is none to go on from")
+            raise CheckpointError(
+                f"{self.folder}: all {len(paths)} checkpoints are damaged; there is none to go on from"
+            )
         return None
 
 

@@ -15,6 +15,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
+from minidarknet.errors import InputError
+
 
 def cache_folder() -> Path:
     """Where downloads and compiled kernels are kept: `MINIDARKNET_CACHE` where set, else the user's cache folder."""
@@ -81,6 +83,30 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     _sync(target.parent)
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Within the block, no other process is in such a block for this folder; it ends with the process at the latest.
+
+    Raises
+    ------
+    InputError
+        Another one is.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody looks
+        yield
+        return
+    with open(folder / ".lock", "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{folder}: another process is at work in it; wait for it, or take another folder"
+            ) from None
+        yield
 
 
 def remove_folder(path: Path) -> None:

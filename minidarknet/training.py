@@ -116,7 +116,7 @@ class Training:
         check_dataset(dataset, network)
         check_memory(network)
         self.network, self.dataset, self.options = network, dataset, network.options
-        self.seed, self.seen, self.average, self.augment = seed, seen, math.nan, augment
+        self.seed, self.seen, self.average = seed, seen, math.nan
         part = self.options.batch // self.options.subdivisions
         self.learner = Learner(network, part, quirks)
         self.optimizer = optimizer_for(network)
@@ -129,11 +129,6 @@ class Training:
     def batch(self) -> int:
         """The number of batches so far, as Darknet counts them."""
         return self.seen // self.options.batch
-
-    @property
-    def epochs(self) -> int:
-        """The number of complete rounds through all pictures."""
-        return self.seen // len(self.dataset)
 
     @property
     def finished(self) -> bool:
@@ -186,7 +181,7 @@ class Training:
         """Raise where a parameter has become NaN or infinite, so that no checkpoint is made of it."""
         if place := non_finite_parameter(self.network):
             raise NonFiniteError(
-                f"{self.network.path}: after batch {self.batch:,} there are numbers that are not finite, first {place}. "
+                f"{self.network.path}: after batch {self.batch:,} numbers are not finite, first {place}. "
                 "Likely the learning rate is too high"
             )
 
@@ -196,18 +191,12 @@ class Training:
         return {**parameters, **{f"optimizer/{name}": array for name, array in self.optimizer.state().items()}}
 
     def record(self) -> dict[str, Any]:
-        """All else that is needed: counters, and the settings that have to be the same."""
-        return {
-            "batch": self.batch,
-            "seen": self.seen,
-            "average_loss": None if math.isnan(self.average) else self.average,
-            "seed": self.seed,
-            "augment": self.augment,
-            "quirks": self.learner.quirks,
-        }
+        """The counters, which are needed too."""
+        average = None if math.isnan(self.average) else self.average
+        return {"batch": self.batch, "seen": self.seen, "average_loss": average}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; the settings are the business of who made this object.
+        """Go on from a checkpoint that an object with the same arguments has made.
 
         Raises
         ------
