@@ -58,12 +58,9 @@ def draw(metrics: Path, path: Path, title: str) -> None:
     if checks:
         best = max(checks, key=lambda record: record["top1"] or 0)
         _line(accuracy, checks, "top1", color=ORANGE, **lone)
-        label = f"best {100 * best['top1']:.2f} %, batch {best['batch']:,}"
         accuracy.axhline(best["top1"], color=GREY, linewidth=0.8, linestyle=":")
-        accuracy.annotate(
-            label, (1, best["top1"]), xycoords=("axes fraction", "data"), xytext=(-4, -4), ha="right", va="top",
-            textcoords="offset points", color=GREY,
-        )  # fmt: skip
+        label = f"best {100 * best['top1']:.2f} %, batch {best['batch']:,}"
+        accuracy.text(0.99, 0.04, label, transform=accuracy.transAxes, ha="right", color=GREY)
     else:
         accuracy.text(0.5, 0.5, "no validation yet", transform=accuracy.transAxes, ha="center", color=GREY)
     accuracy.set_ylabel("top-1 (validation)")
@@ -86,5 +83,6 @@ def _scale(axes: Axes, averages: list[float]) -> None:
     positive = [value for value in averages if value > 0]
     if positive and max(positive) > 10 * min(positive):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         axes.set_ylim(bottom=0)

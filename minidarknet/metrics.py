@@ -45,8 +45,7 @@ class Metrics:
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a record; `OSError` where that fails, and then none of it is there."""
-        finite = {key: value if math.isfinite(value) else None for key, value in record.items()}
-        self._write([json_line(finite).encode(), _csv_line([record.get(field, "") for field in FIELDS])])
+        self._write([json_line(record).encode(), _csv_line([record.get(field, "") for field in FIELDS])])
 
     def _write(self, lines: list[bytes]) -> None:
         before = self.sizes()
@@ -79,7 +78,9 @@ class Metrics:
 
 
 def json_line(record: dict[str, Any]) -> str:
-    return json.dumps(record, allow_nan=False) + "\n"
+    """A record as a line of JSON; numbers that are not finite, which JSON lacks, become null."""
+    finite = {key: None if value is None or not math.isfinite(value) else value for key, value in record.items()}
+    return json.dumps(finite, allow_nan=False) + "\n"
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:

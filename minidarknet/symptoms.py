@@ -40,10 +40,10 @@ def is_finite(network: Network, which: str) -> bool:
     )
 
 
-def non_finite_parameter(network: Network) -> str:
-    """The first parameter with NaN or infinity, in words; empty where there is none."""
+def non_finite_parameter(network: Network, learned: bool = False) -> str:
+    """The first parameter with NaN or infinity, in words; empty where there is none. Or only of those that learn."""
     for layer, parameter in network.parameters():
-        if not all_finite(parameter.value):
+        if (parameter.learns or not learned) and not all_finite(parameter.value):
             return f"{_first(parameter.value)} in the {parameter.name} of {_title(layer)}"
     return ""
 
@@ -52,9 +52,10 @@ def find_non_finite(learner: Learner, images: Array, truths: Array, seed: int) -
     """Where the first NaN or infinity comes up in a pass that had some, in words.
 
     The pass is run again, layer by layer: numbers, outputs, then gradients on the way back. The gradients are lost.
+    Rolling averages are no place to look: the pass has moved them already.
     """
     network = learner.network
-    if place := non_finite_parameter(network):
+    if place := non_finite_parameter(network, learned=True):
         return place
     if not all_finite(images):
         return f"{_first(images)} in the network's input"
@@ -118,7 +119,7 @@ def silent_in_words(names: list[str], pictures: int) -> str:
     """What to say of silent classes."""
     some = ", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
     what = "class is" if len(names) == 1 else "classes are"
-    return f"{len(names):,} {what} not predicted for any of {pictures:,} pictures: {some}"
+    return f"{len(names):,} {what} not predicted for any of {pictures:,} pictures, twice in a row: {some}"
 
 
 def _title(layer: Layer) -> str:

@@ -1,11 +1,5 @@
 """A training run that nothing can take away: batches, validation, metrics, checkpoints, and stopping when asked.
 
-    backup/
-      digits.weights            the network, whenever the run stops: for any Darknet
-      digits.checkpoints/       what --resume goes on from (see checkpoint.py)
-      digits.jsonl  digits.csv  what was measured (see metrics.py)
-      digits.png                the same as a picture (see chart.py)
-
 The order of things after each batch is what makes the run whole: its record, then validation where a round is
 complete, then a checkpoint, which says how many records there were. Nothing here changes what is learned.
 """
@@ -13,16 +7,16 @@ complete, then a checkpoint, which says how many records there were. Nothing her
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
 from minidarknet import chart, weights
-from minidarknet.checkpoint import Checkpoint, Store
+from minidarknet.checkpoint import Checkpoint
 from minidarknet.dataset import Dataset
 from minidarknet.errors import CheckpointError, InputError, NonFiniteError
 from minidarknet.metrics import Metrics
 from minidarknet.prediction import Classifier
+from minidarknet.run_files import Files
 from minidarknet.stopping import Stop
 from minidarknet.symptoms import dead_in_words, far_first_loss, silent_classes, silent_in_words
 from minidarknet.training import Step, Training
@@ -53,30 +47,6 @@ class Watcher(Protocol):
 
 class _Stopped(Exception):
     """Validation was broken off."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where a run keeps what it makes: everything is called after the cfg."""
-
-    folder: Path
-    name: str
-
-    @property
-    def weights(self) -> Path:
-        return self.folder / f"{self.name}.weights"
-
-    @property
-    def metrics(self) -> Path:
-        return self.folder / f"{self.name}.jsonl"
-
-    @property
-    def chart(self) -> Path:
-        return self.folder / f"{self.name}.png"
-
-    @property
-    def store(self) -> Store:
-        return Store(self.folder / f"{self.name}.checkpoints")
 
 
 @dataclass
@@ -144,12 +114,13 @@ class Trainer:
         CheckpointError
             The first or the last checkpoint cannot be written.
         """
-        self._stop, self._silent, self._dead, self._failed = stop, set[str](), set[int](), False
+        self._stop, self._failed = stop, False
+        self._silent, self._told, self._dead = set[str](), set[str](), set[int]()
         self._saved, self._saving = monotonic(), 0.0
         if self.validated < 0:
             self.validated = self.training.seen
         try:
-            with Metrics(self.files.folder / self.files.name, sizes) as self._metrics:
+            with Metrics(self.files.stem, sizes) as self._metrics:
                 try:
                     self._run(begun=sizes is not None)
                 except InputError as error:
@@ -158,6 +129,8 @@ class Trainer:
                     raise
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}. {self._last_checkpoint()}") from None
+        except OSError as error:
+            raise InputError(f"{error.filename or self.files.folder}: {error.strerror or error}") from None
 
     def _run(self, begun: bool) -> None:
         if not begun:
@@ -242,10 +215,12 @@ class Trainer:
         self.best = max(self.best, seen.top1)
         self._record({**self._place(), "valid_loss": seen.loss, "top1": seen.top1})
         self.watcher.on_validation(training.seen / size, seen, self.best)
-        names = silent_classes(seen)
-        if not self._silent.issuperset(names):
-            self.watcher.warning(silent_in_words(names, seen.count))
-        self._silent.update(names)
+        silent = silent_classes(seen)
+        again = [name for name in silent if name in self._silent]  # once is no wonder at the beginning
+        if not self._told.issuperset(again):
+            self.watcher.warning(silent_in_words(again, seen.count))
+        self._silent = set(silent)
+        self._told.update(again)
 
     def _look_for_stop(self) -> None:
         if self._stop.signal:

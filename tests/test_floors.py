@@ -53,6 +53,7 @@ FLOORS = {
     "metrics": 4,
     "chart": 4,
     "stopping": 4,
+    "run_files": 4,
     "trainer": 4,
     "console": 5,
     "cli": 5,

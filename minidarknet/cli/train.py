@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from minidarknet.checkpoint import Checkpoint
     from minidarknet.data import Dataset
     from minidarknet.prediction import Classifier
-    from minidarknet.trainer import Files, Trainer
+    from minidarknet.run_files import Files
+    from minidarknet.trainer import Trainer
 
 EPILOG = """\
 DATA is a Darknet .data file, a folder with a folder for each class, a list of pictures, an .npz file, or the
@@ -158,7 +159,7 @@ def _cfg(options: argparse.Namespace) -> Path:
 def _files(options: argparse.Namespace, network: Classifier) -> Files:
     """Where everything goes; the folders are made, if need be."""
     from minidarknet.data_file import find, read_data_file
-    from minidarknet.trainer import Files
+    from minidarknet.run_files import Files
 
     folder = options.backup
     if folder is None and options.data.endswith(".data"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from minidarknet import console
+from minidarknet.metrics import json_line
 
 if TYPE_CHECKING:
     from minidarknet.training import Step
@@ -54,8 +54,7 @@ class TrainingScreen:
 
     def on_record(self, record: dict[str, Any]) -> None:
         if self.as_json:
-            finite = {key: value if math.isfinite(value) else None for key, value in record.items()}
-            console.result(json.dumps(finite, allow_nan=False))
+            console.result(json_line(record).removesuffix("\n"))
             sys.stdout.flush()
 
     def on_validation(self, epoch: float, seen: Validation, best: float) -> None:
