@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -65,6 +66,14 @@ def bar(share: float, width: int) -> str:
     if _out.options.ascii_only:
         return "#" * round(eighths / 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def spark(values: Sequence[float]) -> str:
+    """A curve of one letter for each value, from the smallest to the largest."""
+    letters = "_.-~^" if _out.options.ascii_only else "▁▂▃▄▅▆▇█"
+    low, high = min(values), max(values)
+    steps = [(value - low) / (high - low or 1) * len(letters) for value in values]
+    return "".join(letters[min(int(step), len(letters) - 1)] for step in steps)
 
 
 def note(text: str) -> None:
@@ -159,3 +168,20 @@ def downloading() -> Iterator[Callable[[str, int, int | None], None]]:
             progress.update(tasks[name], completed=done, total=total)
 
         yield moved
+
+
+@contextmanager
+def live(render: Callable[[], str]) -> Iterator[bool]:
+    """On a terminal, show on stderr what `render` returns, rich's markup, and keep it up to date while the block works.
+
+    Yields whether there is a terminal; where there is none, the block shows what it has to say by itself.
+    """
+    if not _err.is_terminal:
+        yield False
+        return
+
+    def text() -> Text:
+        return Text.from_markup(render(), emoji=False)
+
+    with Live(console=_err, get_renderable=text, transient=True, redirect_stdout=sys.stdout.isatty()):
+        yield True

@@ -47,6 +47,10 @@ class FetchError(InputError):
     """A file could not be downloaded, or is not the file that was expected."""
 
 
+class CheckpointError(InputError):
+    """A checkpoint of training cannot be written, or not be gone on from."""
+
+
 class NonFiniteError(MinidarknetError):
     """A computation produced NaN or infinity (exit code 4)."""
 

@@ -1,7 +1,7 @@
 """The command line: `minidarknet COMMAND ...`. Each command is a file of this folder with `add_arguments` and `run`.
 
-Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted. A command's file
-imports what it needs inside `run`, so that `--help` answers at once.
+Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted (143 by SIGTERM). A
+command's file imports what it needs inside `run`, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ COMMANDS = {
     "classify": "say what is in pictures",
     "fetch": "download the published weights and class names of a known network",
     "validate": "say how often a network is right about pictures whose class is known, and where it goes wrong",
+    "train": "teach a network: it can be stopped or killed at any moment, and goes on to the same bits",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
     "augment": "draw what a network will see of its training pictures, on a contact sheet",
@@ -32,6 +33,7 @@ examples:
   minidarknet fetch tiny
   minidarknet classify tiny dog.jpg
   minidarknet classify cfg/tiny.cfg tiny.weights dog.jpg --names imagenet.names
+  minidarknet train photos/ my.cfg
   minidarknet validate photos/ my.cfg my.weights
   minidarknet bench tiny
   minidarknet compare tiny squeezenet

@@ -1,0 +1,273 @@
+"""A training run that nothing can take away: batches, validation, metrics, checkpoints, and stopping when asked.
+
+The order of things after each batch is what makes the run whole: its record, then validation where a round is
+complete, then a checkpoint, which says how many records there were. Nothing here changes what is learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Protocol
+
+from minidarknet import chart, weights
+from minidarknet.checkpoint import Checkpoint
+from minidarknet.dataset import Dataset
+from minidarknet.errors import CheckpointError, InputError, NonFiniteError
+from minidarknet.metrics import Metrics
+from minidarknet.prediction import Classifier
+from minidarknet.run_files import Files
+from minidarknet.stopping import Stop
+from minidarknet.symptoms import dead_in_words, far_first_loss, silent_classes, silent_in_words
+from minidarknet.training import Step, Training
+from minidarknet.validation import Validation, validate
+
+#: Seconds between two checkpoints, and how many times longer than writing one that is at least.
+PAUSE, SHARE = 60.0, 20.0
+#: How much of the running speed stays with a batch.
+SMOOTH = 0.9
+
+
+class Watcher(Protocol):
+    """Who shows a run to people; see console.py."""
+
+    def on_step(self, step: Step, speed: float, left: float | None) -> None:
+        """A batch is done: images a second, and seconds to the end (None: nobody knows)."""
+
+    def on_record(self, record: dict[str, Any]) -> None:
+        """What has just been written to the metrics."""
+
+    def on_validation(self, epoch: float, seen: Validation, best: float) -> None:
+        """After so many rounds; `best` is the highest top-1 so far, this one included."""
+
+    def note(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...
+
+
+class _Stopped(Exception):
+    """Validation was broken off."""
+
+
+@dataclass
+class Trainer:
+    """One run.
+
+    Attributes
+    ----------
+    training
+        What is trained; its network is a `Classifier` whose `preprocess` is how validation prepares pictures.
+    valid
+        The pictures to check with.
+    files
+        Where everything goes; the folder and that of the checkpoints are there.
+    watcher
+        Who is told.
+    settings
+        What belongs into every checkpoint besides.
+    every
+        Batches between two checkpoints; None for one a minute or so.
+    chart
+        Whether to draw one.
+    untrained
+        Whether the network has only its first random numbers.
+    """
+
+    training: Training
+    valid: Dataset
+    files: Files
+    watcher: Watcher
+    settings: dict[str, Any] = field(default_factory=dict)
+    every: int | None = None
+    chart: bool = False
+    untrained: bool = False
+    #: Images seen at the last validation, its top-1, and the best one yet.
+    validated: int = -1
+    top1: float | None = None
+    best: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether all batches were learned from and the last validation is made."""
+        return self.training.finished and self.validated == self.training.seen
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; call this before `run`."""
+        self.training.restore(checkpoint)
+        record = checkpoint.record
+        self.validated, self.top1, self.best = record["validated"], record["top1"], record["best"]
+
+    def run(self, stop: Stop, sizes: list[int] | None = None) -> None:
+        """Train until `max_batches`, or until someone asks to stop; then save.
+
+        Parameters
+        ----------
+        stop
+            Looked at after each batch.
+        sizes
+            Sizes of the metrics files to go on from; None begins anew.
+
+        Raises
+        ------
+        NonFiniteError
+            A number became NaN or infinite; the message names the last checkpoint, which is from before.
+        CheckpointError
+            The first or the last checkpoint cannot be written.
+        """
+        self._stop, self._failed = stop, False
+        self._silent, self._told, self._dead = set[str](), set[str](), set[int]()
+        self._saved, self._saving = monotonic(), 0.0
+        if self.validated < 0:
+            self.validated = self.training.seen
+        try:
+            with Metrics(self.files.stem, sizes) as self._metrics:
+                try:
+                    self._run(begun=sizes is not None)
+                except InputError as error:
+                    if not isinstance(error, CheckpointError):  # a picture that cannot be read: no batch shall be lost
+                        self._save_or_warn()
+                    raise
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{error}. {self._last_checkpoint()}") from None
+        except OSError as error:
+            raise InputError(f"{error.filename or self.files.folder}: {error.strerror or error}") from None
+
+    def _run(self, begun: bool) -> None:
+        if not begun:
+            self.save()  # also to see that this is possible, before anybody waits
+            self.files.store.keep_newest()  # another run's, which this one replaces
+        self._validate_where_due()  # who was stopped just then
+        speed, clock = 0.0, monotonic()
+        for taken, step in enumerate(self.training.steps()):
+            latest = self.training.options.batch / max(monotonic() - clock, 1e-9)
+            # In the first batch kernels may have been compiled.
+            speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
+            left = self.training.options.max_batches - step.batch
+            seconds = left * self.training.options.batch / speed
+            self.watcher.on_step(step, speed, seconds if taken and left >= 0 else None)
+            self._show(step, speed)
+            self._validate_where_due()
+            if self._stop.signal:
+                break
+            if self._due(step.batch) and not self.training.finished:
+                self._save_or_warn()
+            clock = monotonic()
+        try:
+            self.save()
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}. {self._last_checkpoint()} Make room, and go on with --resume") from None
+        self.finish()
+
+    def finish(self) -> None:
+        """Write the `.weights` file for any Darknet, and the chart."""
+        weights.save(self.training.network, self.files.weights, weights.Header(seen=self.training.seen))
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.chart:
+            chart.draw(self.files.metrics, self.files.chart, self.files.name)
+
+    def _show(self, step: Step, speed: float) -> None:
+        self._record(
+            {
+                **self._place(),
+                "loss": step.loss,
+                "average_loss": step.average,
+                "rate": step.rate,
+                "images_per_second": round(speed, 1),
+            }
+        )
+        if self.untrained and (odd := far_first_loss(self.training.network, step.loss)):
+            self.watcher.warning(odd)
+        self.untrained = False
+        if new := [layer for layer in step.dead if layer.index not in self._dead]:
+            self._dead.update(layer.index for layer in new)
+            self.watcher.warning(dead_in_words(new))
+
+    def _place(self) -> dict[str, Any]:
+        training = self.training
+        epoch = round(training.seen / len(training.dataset), 4)
+        return {"batch": training.batch, "epoch": epoch, "seen": training.seen}
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self.watcher.on_record(record)
+        try:
+            self._metrics.add(record)
+        except OSError as error:
+            self._warn_once(f"{self.files.metrics}: metrics cannot be written: {error.strerror or error}")
+
+    # -- validation ----------------------------------------------------------------------------------------------
+
+    def _validate_where_due(self) -> None:
+        """Validate after each round, and at the very end; not where someone has asked to stop."""
+        training, size = self.training, len(self.training.dataset)
+        due = training.seen // size > self.validated // size or (training.finished and self.validated < training.seen)
+        if not due or self._stop.signal:
+            return
+        training.check_finite()
+        network = training.network
+        assert isinstance(network, Classifier)
+        try:
+            seen = validate(network, self.valid, batch=training.learner.batch, counted=self._look_for_stop)
+        except _Stopped:
+            return
+        self.validated, self.top1 = training.seen, seen.top1
+        self.best = max(self.best, seen.top1)
+        self._record({**self._place(), "valid_loss": seen.loss, "top1": seen.top1})
+        self.watcher.on_validation(training.seen / size, seen, self.best)
+        silent = silent_classes(seen)
+        again = [name for name in silent if name in self._silent]  # once is no wonder at the beginning
+        if not self._told.issuperset(again):
+            self.watcher.warning(silent_in_words(again, seen.count))
+        self._silent = set(silent)
+        self._told.update(again)
+
+    def _look_for_stop(self) -> None:
+        if self._stop.signal:
+            raise _Stopped
+
+    # -- saving --------------------------------------------------------------------------------------------------
+
+    def _due(self, batch: int) -> bool:
+        if self.every is not None:
+            return batch % self.every == 0
+        return monotonic() - self._saved > max(PAUSE, SHARE * self._saving)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.training.check_finite()
+        start = monotonic()
+        record = {
+            **self.training.record(),
+            **self.settings,
+            "validated": self.validated,
+            "top1": self.top1,
+            "best": self.best,
+            "metrics": self._metrics.sizes(),
+        }
+        try:
+            self._metrics.sync()
+            self.files.store.write(self.training.network, self.training.seen, self.training.state(), record)
+        except OSError as error:
+            raise CheckpointError(f"{self.files.folder}: cannot be written: {error.strerror or error}") from None
+        self._saved = monotonic()
+        self._saving = self._saved - start
+
+    def _save_or_warn(self) -> None:
+        """Write a checkpoint; where that fails, go on, and try again later."""
+        try:
+            self.save()
+            self._draw()
+            self._failed = False
+        except CheckpointError as error:
+            self._saved = monotonic()
+            self._warn_once(f"{error}. {self._last_checkpoint()} Training goes on, and will try again")
+
+    def _warn_once(self, text: str) -> None:
+        if not self._failed:
+            self.watcher.warning(text)
+        self._failed = True
+
+    def _last_checkpoint(self) -> str:
+        paths = self.files.store.paths()
+        return f"The last checkpoint is kept: {paths[-1]}." if paths else "There is no checkpoint yet."

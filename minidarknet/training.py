@@ -1,0 +1,271 @@
+"""Training: batch after batch, forward and back through each of its parts, then one step of the optimizer.
+
+    training = Training(network, dataset, seed=0)
+    for step in training.steps():                  # until max_batches; break off whenever you like
+        print(step.batch, step.loss, step.average)
+
+Counting is Darknet's. `seen` counts images, and goes on from the weights file. The batch with which `seen` images will
+have been seen has the number seen / batch, so that the first one is number 1, and the rate is that of this number. A
+batch comes in `subdivisions` parts, whose gradients add up: less memory, the same step (but for batch norm, which looks
+at one part at a time). The loss is the mean over the images, and the running one .9 of itself and .1 of the new one.
+
+What a batch shows, and what dropout drops, follow from the seed and the batch's number alone. So whoever goes on from
+`state` and `record` ends with the same bits as who was never interrupted. Source: Darknet, network.c, classifier.c.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minidarknet.checkpoint import Checkpoint, State
+from minidarknet.data import check_dataset
+from minidarknet.dataset import Dataset
+from minidarknet.errors import InputError, NonFiniteError
+from minidarknet.layers.base import Layer
+from minidarknet.learning import Learner, check_loss, training_memory
+from minidarknet.loader import AHEAD, Batch, Loader
+from minidarknet.memory import mebibytes, memory_limit
+from minidarknet.net_options import NetOptions
+from minidarknet.network import Network
+from minidarknet.optimizers import SGD, Adam, optimizer_for
+from minidarknet.schedules import check_schedule, rate_at
+from minidarknet.symptoms import dead_layers, find_non_finite, is_finite, non_finite_parameter
+
+#: Dead layers are looked for once in so many batches, from the first one on.
+LOOK = 100
+#: What a seed is used for here; loader.py has its own numbers.
+DROPPED = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a batch has shown.
+
+    Attributes
+    ----------
+    batch
+        Its number, from 1.
+    seen
+        Images so far.
+    epoch
+        The same, in rounds through all pictures.
+    loss, average
+        The mean loss of its images, before the step; and the running one.
+    rate
+        The learning rate of the step.
+    dead
+        Layers that nothing reaches, where they were looked for.
+    """
+
+    batch: int
+    seen: int
+    epoch: float
+    loss: float
+    average: float
+    rate: float
+    dead: list[Layer]
+
+
+class Training:
+    """A network, its pictures, and how far it has come.
+
+    Parameters
+    ----------
+    network
+        With values for all parameters. Its `[net]` options say how it is trained.
+    dataset
+        What it learns from.
+    seed
+        Chooses the order of the pictures, their changes, and what dropout drops.
+    seen
+        The images that the network has learned from before.
+    quirks
+        Whether gradients and schedule are Darknet's own; None is what the cfg says.
+    augment
+        False leaves pictures as they are, but for their order.
+    workers
+        Threads that prepare pictures; None for one for each processor.
+
+    Raises
+    ------
+    InputError
+        Pictures and network do not fit together, or there is not enough memory.
+    UsageError
+        The options make no schedule.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        seen: int = 0,
+        quirks: bool | None = None,
+        augment: bool = True,
+        workers: int | None = None,
+    ) -> None:
+        network.check_runs()
+        check_loss(network)
+        check_schedule(network.options)
+        check_dataset(dataset, network)
+        check_memory(network)
+        self.network, self.dataset, self.options = network, dataset, network.options
+        self.seed, self.seen, self.average = seed, seen, math.nan
+        part = self.options.batch // self.options.subdivisions
+        self.learner = Learner(network, part, quirks)
+        self.optimizer = optimizer_for(network)
+        changes = self.options if augment else unchanged(self.options)
+        self.loader = Loader(dataset, changes, network.input_shape, part, seed, workers)
+
+    # -- how far it is -------------------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> int:
+        """The number of batches so far, as Darknet counts them."""
+        return self.seen // self.options.batch
+
+    @property
+    def finished(self) -> bool:
+        """Whether `max_batches` has been reached; 0 never is."""
+        return 0 < self.options.max_batches <= self.batch
+
+    # -- going on ------------------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[Step]:
+        """Learn from batch after batch, yielding after each.
+
+        Raises
+        ------
+        NonFiniteError
+            A loss or a gradient is NaN or infinite; the step was not taken. The message names the first place.
+        """
+        batches = self.loader.start(at=self.batch * self.options.subdivisions)
+        try:
+            while not self.finished:
+                yield self._step(batches)
+        finally:
+            self.loader.close()
+
+    def _step(self, batches: Iterator[Batch]) -> Step:
+        options, number = self.options, self.batch + 1
+        total = 0.0
+        for part in range(options.subdivisions):
+            images, truths = next(batches)
+            chance = int(np.random.SeedSequence([self.seed, DROPPED, number, part]).generate_state(1)[0])
+            loss = self.learner.step(images, truths, chance)
+            total += loss
+            if not (math.isfinite(loss) and is_finite(self.network, "gradient")):
+                place = find_non_finite(self.learner, images, truths, chance)
+                raise NonFiniteError(
+                    f"{self.network.path}: batch {number:,}, with a loss of {loss / len(images):g}, has numbers that "
+                    f"are not finite, first {place}. The step was not taken. Likely the learning rate "
+                    f"({rate_at(options, number, self.learner.quirks):g}) is too high, or rises too fast (burn_in)"
+                )
+        dead = dead_layers(self.learner) if number % LOOK == 1 else []
+        rate = rate_at(options, number, self.learner.quirks)
+        self.optimizer.step(rate, options.batch)
+        self.seen += options.batch
+        mean = total / options.batch
+        self.average = mean if math.isnan(self.average) else 0.9 * self.average + 0.1 * mean
+        return Step(number, self.seen, self.seen / len(self.dataset), mean, self.average, rate, dead)
+
+    # -- stopping and beginning again ----------------------------------------------------------------------------
+
+    def check_finite(self) -> None:
+        """Raise where a parameter has become NaN or infinite, so that no checkpoint is made of it."""
+        if place := non_finite_parameter(self.network):
+            raise NonFiniteError(
+                f"{self.network.path}: after batch {self.batch:,} numbers are not finite, first {place}. "
+                "Likely the learning rate is too high"
+            )
+
+    def state(self) -> State:
+        """All arrays that are needed to go on bit by bit; the arrays themselves, not copies."""
+        parameters = {f"parameters/{layer.index}.{p.name}": p.value for layer, p in self.network.parameters()}
+        return {**parameters, **{f"optimizer/{name}": array for name, array in self.optimizer.state().items()}}
+
+    def record(self) -> dict[str, Any]:
+        """The counters, which are needed too."""
+        average = None if math.isnan(self.average) else self.average
+        return {"batch": self.batch, "seen": self.seen, "average_loss": average}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint that an object with the same arguments has made.
+
+        Raises
+        ------
+        InputError
+            It is of another network; nothing is changed then.
+        """
+        state, record = checkpoint.state, checkpoint.record
+        found = []
+        for layer, parameter in self.network.parameters():
+            name = f"{layer.index}.{parameter.name}"
+            array = state.get(f"parameters/{name}")
+            if array is None or array.shape != parameter.shape or array.dtype != np.float32:
+                what = "none" if array is None else f"{array.dtype} {array.shape}"
+                raise InputError(
+                    f"{checkpoint.path}: is of another network than {self.network.path}: of the {parameter.name} of "
+                    f"layer {layer.index} [{layer.kind}], (shape {parameter.shape}), it has {what}"
+                )
+            found.append((parameter, array))
+        try:
+            stored = {name.removeprefix("optimizer/"): array for name, array in state.items() if "optimizer/" in name}
+            self.optimizer.restore(stored)
+        except InputError as error:
+            raise InputError(f"{checkpoint.path}: {error}") from None
+        for parameter, array in found:
+            parameter.value[:] = array
+            parameter.array = parameter.value  # it has changed
+        self.seen = int(record["seen"])
+        self.average = math.nan if record["average_loss"] is None else float(record["average_loss"])
+
+
+def unchanged(options: NetOptions) -> NetOptions:
+    """The same options, with no change of pictures but the centred square that `validate` takes too."""
+    return replace(options, flip=False, center=True, hue=0.0, saturation=1.0, exposure=1.0)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------
+
+
+def memory_needs(network: Network, part: int) -> dict[str, int]:
+    """Bytes that training with `part` images at a time takes, by what they are for."""
+    slots = (Adam if network.options.adam else SGD).slots
+    learned = sum(parameter.size for _, parameter in network.parameters() if parameter.learns)
+    return {
+        **training_memory(network, part),
+        "optimizer": 4 * len(slots) * learned,
+        "batches ahead": 4 * AHEAD * part * (network.input_shape.size + network.output_shape.size),
+    }
+
+
+def check_memory(network: Network) -> dict[str, int]:
+    """The bytes that training takes; raises where there are not as many, naming the `subdivisions` that would do."""
+    options, limit = network.options, memory_limit()
+    part = options.batch // options.subdivisions
+    needs = memory_needs(network, part)
+    if sum(needs.values()) <= limit:
+        return needs
+    fitting = (
+        number
+        for number in range(options.subdivisions + 1, options.batch + 1)
+        if options.batch % number == 0 and sum(memory_needs(network, options.batch // number).values()) <= limit
+    )
+    enough = next(fitting, None)
+    remedy = (
+        f"subdivisions={enough} in [net] would do: {options.batch // enough} at a time"
+        if enough
+        else "even one image at a time is too much: take a smaller input or network"
+    )
+    sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in needs.items())
+    raise InputError(
+        f"{network.path}: training with {part} images at a time needs {mebibytes(sum(needs.values()))} ({sizes}), more "
+        f"than the {mebibytes(limit)} of this machine; {remedy}; or set MINIDARKNET_MEMORY (MiB)"
+    )
