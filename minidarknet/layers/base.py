@@ -35,7 +35,7 @@ class LayerOptions:
 
     learning_rate: float = option(1.0, "factor on the network's learning rate for this layer")
     stopbackward: bool = option(False, "training goes no further back than this layer")
-    onlyforward: bool = option(False, "this layer is skipped by training")
+    onlyforward: bool = option(False, "read by Darknet, and without effect on images here")
     dontload: bool = option(False, "weights files do not hold this layer when loading")
     dontsave: bool = option(False, "weights files do not hold this layer when saving")
     numload: int = option(0, "load only that many filters; 0 loads all", minimum=0, maximum=MAXIMUM_ELEMENTS)
