@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from minidarknet.cli import main
-from minidarknet.cli.augment import changes, one_of_each
+from minidarknet.cli.augment import changes, one_of_each, tiles
 from minidarknet.cli.tally import print_tally
 from minidarknet.contact_sheet import draw_sheet
-from minidarknet.data import Tally
+from minidarknet.data import Tally, open_dataset
 from minidarknet.net_options import NetOptions
+from minidarknet.network import Network
 
 Screen = pytest.CaptureFixture[str]
 CFG = "[net]\nwidth=8\nheight=8\nchannels=3\nmax_crop=10\nangle=7\n[connected]\noutput=2\n[softmax]\n"
@@ -46,6 +47,9 @@ def test_the_sheet_and_the_table(capfd: Screen) -> None:
         pixels = np.asarray(sheet.convert("RGB"))
     colours = {tuple(colour) for colour in pixels.reshape(-1, 3)[::97].tolist()}
     assert {(255, 0, 0), (0, 255, 0)} <= colours  # one of each class
+    found = tiles(open_dataset("fruit", "all"), Network.from_cfg("my.cfg"), 2, 0)
+    assert [tile.lines[1][0] for tile in found[:6]] == ["unchanged", *(f"epoch {number}" for number in range(1, 6))]
+    assert pixels.shape == (np.asarray(draw_sheet("", found)).shape)  # two rows of six
 
 
 def test_the_same_seed_draws_the_same_sheet() -> None:

@@ -108,7 +108,7 @@ def test_crop_range(options: dict[str, float], width: int, expected: tuple[int, 
 
 def test_every_max_crop_is_reached_exactly() -> None:
     """Darknet rounds the ratio to float32 and cuts; 320 of 224 must not become 319."""
-    for width in (28, 32, 224, 227, 256, 299, 448):
+    for width in (28, 32, 49, 224, 227, 256, 299, 448):
         for most in range(width, 2 * width):
             assert crop_range(NetOptions(width=width, max_crop=most), width) == (width, most)
 
