@@ -24,7 +24,7 @@ test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/test_layers.py tests/test_golden_networks.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/test_layers.py tests/test_golden_networks.py tests/test_gradients.py
 
 lint: $(VENV)/.installed ## mend what ruff can mend, and show the rest
 	$(BIN)/ruff check --fix .

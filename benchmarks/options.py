@@ -1,4 +1,4 @@
-"""What the three scripts understand on their command lines."""
+"""What the scripts understand on their command lines."""
 
 from __future__ import annotations
 

@@ -75,17 +75,21 @@ class Row:
     problem: str = ""
     prepared: float = 0.0
     difference: float = 0.0
+    memory: int = 0
     rounds: list[list[float]] = field(default_factory=list)
 
 
-def compare(case: Case, engines: list[str], plan: Plan) -> list[Row]:
-    """Measure the engines; whatever happens to one of them is in its row, and the others go on."""
+def compare(case: Case, engines: list[str], plan: Plan, reference: str = "reference") -> list[Row]:
+    """Measure the engines; whatever happens to one of them is in its row, and the others go on.
+
+    Their answers are held against that of the reference.
+    """
     rows = [Row(engine) for engine in engines]
     workers: dict[str, Worker] = {}
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder, "input.npy"), case.input())
         with Worker(case.threads) as worker:
-            expected, _ = prepare(worker, "reference", case, folder)
+            expected, _ = prepare(worker, reference, case, folder)
         try:
             for row in rows:
                 say(f"{case.network}, batch {case.batch}: preparing {row.engine}")
@@ -133,6 +137,7 @@ def take_turns(rows: list[Row], workers: dict[str, Worker], plan: Plan, what: st
                 with problems_in(row):
                     answer = workers[row.engine].ask(warm_up=before, runs=counted)
                     row.rounds.append(answer["seconds"])
+                    row.memory = answer["memory"]
 
 
 def rotated(rows: list[Row], number: int) -> list[Row]:

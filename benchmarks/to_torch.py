@@ -1,4 +1,4 @@
-"""One network as a PyTorch module, layer by layer, in evaluation mode."""
+"""One network as a PyTorch module, layer by layer: for predicting, folded; for training, with batch norm apart."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from minidarknet.network import Network
 class Module(nn.Module):
     """The layers in their order, each reading from earlier ones as in the cfg."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, kinds: dict[str, Callable[[Any], nn.Module]]) -> None:
         super().__init__()
         for layer in network.layers:
-            if layer.kind not in KINDS:
+            if layer.kind not in kinds:
                 raise unknown(layer, "no such module")
-        self.parts = nn.ModuleList([KINDS[layer.kind](layer) for layer in network.layers])
+        self.parts = nn.ModuleList([kinds[layer.kind](layer) for layer in network.layers])
         self.reads = [layer.reads for layer in network.layers]
         self.last = network.output_layer.index
 
@@ -38,7 +38,12 @@ class Concatenate(nn.Module):
 
 def to_torch(network: Network) -> nn.Module:
     """The network as a PyTorch module that takes batches of any size."""
-    return Module(network).eval()
+    return Module(network, KINDS).eval()
+
+
+def to_torch_training(network: Network) -> nn.Module:
+    """The network as a PyTorch module that learns; it ends with the scores, as PyTorch's loss has the softmax in it."""
+    return Module(network, TRAINED).train()
 
 
 # -- one function for each kind of layer -----------------------------------------------------------------------------
@@ -109,3 +114,28 @@ KINDS: dict[str, Callable[[Any], nn.Module]] = {
     "dropout": passed_on,
     "cost": passed_on,
 }
+
+
+# -- for training ----------------------------------------------------------------------------------------------------
+
+
+def convolution_to_train(layer: Any) -> nn.Module:
+    o, norm = layer.options, layer.batch_norm
+    sides = (layer.in_shape.channels, o.filters, o.size, o.stride, layer.padding)
+    part = nn.Conv2d(*sides, groups=o.groups, bias=norm is None)
+    part.weight.data = torch.from_numpy(layer.weights.value.copy())
+    if norm is None:
+        part.bias.data = torch.from_numpy(layer.biases.value.copy())
+        return nn.Sequential(part, activation(layer))
+    normed = nn.BatchNorm2d(o.filters, eps=1e-6, momentum=0.01)
+    normed.weight.data = torch.from_numpy(norm.scales.value.copy())
+    normed.bias.data = torch.from_numpy(layer.biases.value.copy())
+    return nn.Sequential(part, normed, activation(layer))
+
+
+def scores(layer: Any) -> nn.Module:
+    return nn.Flatten()
+
+
+#: The four systems have no batch norm in connected layers; those are only given here where nothing is folded.
+TRAINED = {**KINDS, "convolutional": convolution_to_train, "softmax": scores}

@@ -3,7 +3,9 @@
     -> {"engine": "onnxruntime", "cfg": ..., "weights": null, "input": "x.npy", "output": "y.npy", "threads": 2}
     <- {"version": "1.32.0", "prepared": 0.4, "seconds": [0.0047, 0.0047, 0.0046]}    y.npy holds the engine's output
     -> {"warm_up": 3, "runs": 20}
-    <- {"seconds": [...]}                                                         and so on, until its input ends
+    <- {"seconds": [...], "memory": 209715200}                                    and so on, until its input ends
+
+Memory is the most that the process has had so far, in bytes.
 
 Whatever goes wrong is an answer too: {"error": ...}, with "missing" where a package is.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from time import perf_counter
 from typing import Any
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.engines import ENGINES, REFERENCE, Runner
+from benchmarks.training import TRAINING
 from minidarknet import weights
 from minidarknet.network import Network
 
@@ -26,7 +30,7 @@ from minidarknet.network import Network
 def prepare(job: dict[str, Any]) -> tuple[Runner, dict[str, Any]]:
     """Make the engine ready, run it once, keep its output, and see how long a run takes."""
     start = perf_counter()
-    engine = ENGINES.get(job["engine"], REFERENCE)
+    engine = {**ENGINES, **TRAINING}.get(job["engine"], REFERENCE)
     version = engine.version()
     network = Network.from_cfg(job["cfg"])
     network.initialize(seed=1)
@@ -68,7 +72,8 @@ def main() -> None:
             if runner is None:
                 runner, answer = prepare(job)
             else:
-                answer = {"seconds": timed(runner, job["warm_up"], job["runs"])}
+                memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                answer = {"seconds": timed(runner, job["warm_up"], job["runs"]), "memory": memory}
         except Exception as error:
             answer = problem(error)
         answers.write(json.dumps(answer) + "\n")

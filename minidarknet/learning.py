@@ -34,7 +34,7 @@ from minidarknet.layers.cost import Cost
 from minidarknet.layers.logistic import Logistic
 from minidarknet.layers.parameter import Array, empty_aligned
 from minidarknet.layers.softmax import Softmax
-from minidarknet.memory import aligned, arrange, mebibytes, memory_limit
+from minidarknet.memory import aligned, arrange, check_memory
 from minidarknet.network import Network
 
 LOSSES = (Softmax, Logistic, Cost)
@@ -77,24 +77,15 @@ class Learner:
         network.check_runs()
         self.network, self.layers, self.batch = network, network.layers, batch
         self.quirks = network.options.darknet_quirks if quirks is None else quirks
-        self.wanted = asked(self.layers)
-        self._check_memory()
+        self.wanted, self.shape = asked(self.layers), network.input_shape
+        what = f"{network.path}: learning from {batch} images at a time needs"
+        check_memory(what, training_memory(network, batch), "take more subdivisions or a smaller input")
         for _, parameter in network.parameters():
             if parameter.learns:
                 parameter.grad = np.zeros_like(parameter.value)
         self._take_memory()
 
     # -- memory --------------------------------------------------------------------------------------------------
-
-    def _check_memory(self) -> None:
-        parts, limit = training_memory(self.network, self.batch), memory_limit()
-        if sum(parts.values()) > limit:
-            sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in parts.items())
-            raise InputError(
-                f"{self.network.path}: learning from {self.batch} images at a time needs "
-                f"{mebibytes(sum(parts.values()))} ({sizes}), more than the {mebibytes(limit)} of this machine; "
-                "take more subdivisions or a smaller input, or set MINIDARKNET_MEMORY (MiB)"
-            )
 
     def _take_memory(self) -> None:
         """One aligned piece for all arrays, in which gradients that are through make room for others."""
@@ -150,6 +141,10 @@ class Learner:
 
     def forward_steps(self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0) -> Iterator[tuple[Layer, Array]]:
         """The first half of `step`, layer by layer: each with its output."""
+        if self.network.input_shape != self.shape:
+            raise InputError(
+                f"the network was resized from {self.shape} to {self.network.input_shape}: take a new Learner"
+            )
         images = self.network.as_batch(x)
         if not 0 < len(images) <= self.batch:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")

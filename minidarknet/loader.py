@@ -188,11 +188,7 @@ class Loader:
             read = [self._read(index) for _, index in group]
             # Bits do not depend on who is changed together, only time does.
             for begin, end in _runs([image.shape for image in read]):
-                try:
-                    images[first + begin : first + end] = self._prepare(read[begin:end], group[begin:end])
-                except InputError as error:
-                    names = " or ".join(self.dataset.name(index) for _, index in group[begin:end])
-                    raise InputError(f"{names}: {error}") from None
+                images[first + begin : first + end] = self._prepare(read[begin:end], group[begin:end])
 
     def picture(self, index: int, epoch: int = 0) -> NDArray[np.float32]:
         """What the network sees of picture `index` in round `epoch`: float32 (channels, height, width)."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from minidarknet.errors import UsageError
+from minidarknet.errors import InputError, UsageError
 
 
 def memory_limit() -> int:
@@ -34,6 +34,17 @@ def memory_limit() -> int:
 def mebibytes(size: int) -> str:
     """A size in bytes as people read it: `27.9 MiB`, `15.9 GiB`."""
     return f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
+
+
+def check_memory(what: str, parts: Mapping[str, int], advice: str) -> None:
+    """Raise where the parts, in bytes, are more than there is; the message begins with `what`."""
+    limit = memory_limit()
+    if sum(parts.values()) > limit:
+        sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in parts.items())
+        raise InputError(
+            f"{what} {mebibytes(sum(parts.values()))} ({sizes}), more than the {mebibytes(limit)} of this machine; "
+            f"{advice}, or set MINIDARKNET_MEMORY (MiB)"
+        )
 
 
 def aligned(size: int) -> int:

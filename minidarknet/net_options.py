@@ -43,7 +43,7 @@ class NetOptions:
     B1: float = option(0.9, "Adam's decay of the mean", minimum=0, maximum=1)
     B2: float = option(0.999, "Adam's decay of the variance", minimum=0, maximum=1)
     eps: float = option(1e-7, "Adam's guard against division by 0", minimum=0)
-    clip: float = option(0.0, "bound of the weights' absolute value; 0 is none", minimum=0)
+    clip: float = option(0.0, "bound of the weights' absolute value; 0 is none (Darknet: on a GPU only)", minimum=0)
 
     darknet_quirks: bool = option(False, "train with Darknet's own gradients where those are not the true ones")
 

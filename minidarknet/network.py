@@ -26,7 +26,7 @@ from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost
 from minidarknet.layers.parameter import Array, Parameter, empty_aligned
-from minidarknet.memory import aligned, arrange, mebibytes, memory_limit
+from minidarknet.memory import aligned, arrange, check_memory
 from minidarknet.net_options import NetOptions, input_shape
 from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape
@@ -163,20 +163,12 @@ class Network:
 
     def check_memory(self, batch: int) -> None:
         """Raise where a batch would need more memory than there is."""
-        parts, limit = self.memory(batch), memory_limit()
-        if sum(parts.values()) > limit:
-            sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in parts.items())
-            what = f"a batch of {batch} needs" if batch else "the parameters need"
-            raise InputError(
-                f"{self.path}: {what} {mebibytes(sum(parts.values()))} ({sizes}), more than the "
-                f"{mebibytes(limit)} of this machine; take a smaller batch or input, or set MINIDARKNET_MEMORY (MiB)"
-            )
+        what = f"{self.path}: " + (f"a batch of {batch} needs" if batch else "the parameters need")
+        check_memory(what, self.memory(batch), "take a smaller batch or input")
 
     def allocate(self, batch: int, shared: bool = False) -> None:
-        """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough.
-
-        Shared, a layer's buffer is used again when nobody reads it any more, which keeps the caches warm.
-        """
+        """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough; shared,
+        a layer's buffer is used again when nobody reads it any more, which keeps the caches warm."""
         self.check_memory(batch)
         sizes = [aligned(layer.output_bytes(batch) // 4) for layer in self.layers]
         always = [(0, len(self.layers))] * len(self.layers)
@@ -220,6 +212,16 @@ class Network:
             with np.errstate(all="ignore"):  # numbers that overflow are told by what looks at the outputs
                 outputs.append(layer.forward(*inputs, run=run))
             yield layer, outputs[-1]
+
+    def stages(self, x: ArrayLike) -> Iterator[tuple[Layer, str, Array]]:
+        """As `steps`, with every stage of a layer (see `Layer.stages`); an array is valid until the next stage."""
+        images, run = self._begin(x, None, folded=False)
+        outputs: list[Array] = []
+        for layer in self.layers:
+            inputs = (images if read < 0 else outputs[read] for read in layer.reads)
+            for name, array in layer.stages(*inputs, run=run):
+                yield layer, name, array
+            outputs.append(array)
 
     def fused(self, x: ArrayLike, truth: ArrayLike | None = None) -> Iterator[tuple[Step, Array]]:
         """Run as `forward` does, yielding each step, with the layers that it did at once, and their output.

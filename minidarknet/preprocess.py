@@ -48,6 +48,8 @@ def prepare(image: NDArray[np.float32], name: str, height: int, width: int) -> N
         As `minidarknet.resize.resize`.
     """
     check_preprocess(name)
+    if image.size and image.shape[1:] == (height, width) == (width, height):
+        return image.copy()  # as every way does with a square, but digits would wait for it longer than for the network
     from minidarknet import resize  # brings NumPy, for which a help text need not wait
 
     ways = {

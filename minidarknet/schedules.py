@@ -46,6 +46,7 @@ def rate_at(options: NetOptions, batch_number: int, quirks: bool = False) -> flo
     UsageError
         The options do not make a schedule; the message says why.
     """
+    check_schedule(options)
     o, rate, number = options, np.float32(options.learning_rate), np.float32(batch_number)
     power = np.float32(o.power)
     with np.errstate(over="ignore"):
@@ -62,7 +63,7 @@ def rate_at(options: NetOptions, batch_number: int, quirks: bool = False) -> flo
         if o.policy == "exp":
             return float(rate * np.float32(o.gamma) ** number)
         if o.policy == "poly":
-            return float(rate * _left(o, batch_number) ** power)
+            return float(rate * (ONE - number / np.float32(o.max_batches)) ** power)
         if o.policy == "sigmoid":
             distance = batch_number - o.step
             if quirks and distance < 0:
@@ -84,12 +85,6 @@ def check_schedule(options: NetOptions) -> None:
         raise UsageError(
             f"policy=steps has {len(options.steps)} steps and {len(options.scales)} scales; expected one for each"
         )
-
-
-def _left(options: NetOptions, number: int) -> np.float32:
-    """The share of all batches that is left, for `poly`."""
-    check_schedule(options)
-    return ONE - np.float32(number) / np.float32(options.max_batches)
 
 
 def _turn(options: NetOptions, number: int) -> float:

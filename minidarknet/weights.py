@@ -173,7 +173,7 @@ def load(network: Network, path: str | PathLike[str], layers: int | None = None,
     return header
 
 
-def save(network: Network, path: str | PathLike[str], header: Header | None = None) -> None:
+def save(network: Network, path: str | PathLike[str], header: Header | None = None, layers: int | None = None) -> None:
     """Write a network's parameters into a weights file, all at once or not at all.
 
     Parameters
@@ -185,6 +185,8 @@ def save(network: Network, path: str | PathLike[str], header: Header | None = No
     header
         The header to write, for example the one that `load` returned, which gives the same bytes again; by default
         version 0.2.0 with `seen` 0.
+    layers
+        Save only so many of the first layers.
 
     Raises
     ------
@@ -193,7 +195,7 @@ def save(network: Network, path: str | PathLike[str], header: Header | None = No
     """
     path, header = fspath(path), header or Header()
     arrays = []
-    for piece in pieces(network, loading=False):
+    for piece in pieces(network, False, layers):
         array = piece.parameter.array
         if array is None:
             raise WeightsError(f"{path}: {piece.name} have no values to save: load a file or draw random ones first")

@@ -293,6 +293,7 @@ FILES = {"weights": "colours.weights", "names": "names"}
         (3, ["colours.cfg", "no.cfg"], "no.cfg: no such file"),
         (3, ["colours.cfg", "rnn.cfg"], "[rnn] is recurrent"),
         (3, ["colours.cfg", "--data", "absent"], "absent: no such file or folder"),
+        (3, ["colours.cfg", "--data", "pictures", "--part", "test"], "pictures: has no part 'test'"),
         (
             2,
             ["colours.cfg", "--weights", "colours.weights"],

@@ -11,8 +11,15 @@ import numba
 import numpy as np
 import pytest
 
+from minidarknet.layers import convolver_back
 from minidarknet.layers.base import Run
-from minidarknet.layers.convolutional import Convolutional, ConvolutionalOptions, convolve_plain, plain_workspace
+from minidarknet.layers.convolutional import (
+    Convolutional,
+    ConvolutionalOptions,
+    convolve_plain,
+    plain_back,
+    plain_workspace,
+)
 from minidarknet.layers.parameter import Array
 from minidarknet.shapes import Shape
 
@@ -27,7 +34,7 @@ CASES = [
     ("points", 3, 30, 31, 16, 1, 1, 0, 1),  # a block of one vector
     ("columns", 1, 1, 1, 1, 1, 1, 0, 1),
     ("columns", 70, 4, 4, 130, 1, 1, 0, 1),
-    ("columns", 64, 5, 4, 130, 3, 1, 1, 1),  # more than a slice of k
+    ("columns", 64, 5, 3, 130, 3, 1, 1, 1),  # more than a slice of k
     ("columns", 30, 13, 13, 40, 1, 1, 1, 1),
     ("columns", 5, 9, 8, 20, 1, 2, 1, 1),
     ("columns", 6, 10, 14, 66, 5, 1, 2, 1),
@@ -46,6 +53,8 @@ CASES = [
     ("winograd", 8, 14, 60, 34, 3, 1, 3, 1),
     ("winograd", 20, 10, 10, 200, 3, 1, 1, 1),  # threads share the filters
     ("winograd", 2, 120, 3, 4, 3, 1, 1, 1),
+    ("winograd", 16, 4, 4, 33, 3, 1, 1, 1),  # a single patch
+    ("winograd", 64, 5, 4, 130, 3, 1, 1, 1),
 ]
 
 
@@ -124,6 +133,46 @@ def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> N
     assert np.array_equal(forward(layer, x, folded=True), before)
 
 
+#: Pixels and numbers of a slab: as they are, a line at a time, and a few lines that end within an image.
+SLABS = {"as they are": (convolver_back.SLAB_PIXELS, convolver_back.SLAB_NUMBERS), "lines": (1, 1), "few": (90, 9000)}
+
+
+@compiled
+@pytest.mark.parametrize("slabs", SLABS)
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("case", [case[1:] for case in CASES])
+def test_the_way_back_equals_plain_products(
+    case: tuple[int, ...], batch: int, slabs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the weights and by the input; also that the gradient by the weights is added, with the same bits on any
+    threads."""
+    for name, value in zip(("SLAB_PIXELS", "SLAB_NUMBERS"), SLABS[slabs], strict=True):
+        monkeypatch.setattr(convolver_back, name, value)
+    layer, generator = layer_for(case), np.random.default_rng(4)
+    x = generator.standard_normal((batch, *case[:3]), np.float32)
+    grad = generator.standard_normal((batch, *layer.out_shape.array_shape), np.float32)
+    weights, geometry = layer.weights.value, layer.convolver
+    wide = [np.full(weights.shape, 7, np.float64), np.empty(x.shape, np.float64)]
+    plain = np.empty(2 * plain_workspace(geometry), np.float64)
+    sources = [array.astype(np.float64) for array in (grad, x, weights)]
+    plain_back(*wide, *sources, geometry, plain)  # type: ignore[arg-type]
+    before, bits = numba.get_num_threads(), set()
+    try:
+        for threads in range(1, before + 1):
+            numba.set_num_threads(threads)
+            run = Run(np.full(layer.backward_workspace_size(batch), np.nan, np.float32))
+            by_weights, by_input = np.full(weights.shape, 7, np.float32), np.full(x.shape, np.nan, np.float32)
+            layer.weight_gradient.run(by_weights, grad, x, run)
+            run.workspace.fill(np.nan)
+            layer.input_gradient.run(by_input, grad, weights, run)
+            bits.add(by_weights.tobytes() + by_input.tobytes())
+            for found, expected in zip((by_weights, by_input), wide, strict=True):
+                assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
+    finally:
+        numba.set_num_threads(before)
+    assert len(bits) == 1
+
+
 @compiled
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky", "relie", "logistic", "tanh"])
 def test_folding_hides_no_nan(activation: str) -> None:
@@ -147,7 +196,7 @@ def test_narrower_registers(processor: str, features: str, lanes: int) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("these are x86 processors")
     environment = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
-    files = [str(REPOSITORY / "tests/test_convolution.py"), str(REPOSITORY / "tests/test_golden_networks.py")]
+    files = [str(REPOSITORY / f"tests/test_{name}.py") for name in ("convolution", "golden_networks", "fast_twins")]
     check = subprocess.run(
         [sys.executable, "-c", "from minidarknet.kernels.simd import LANES; print(LANES)"],
         env={**os.environ, **environment},

@@ -94,6 +94,19 @@ def test_a_list_with_classes() -> None:
     assert labels_of("list") == {"photos/red/1.png": "nice", "photos/red/2.png": "ugly, or so"}
 
 
+def test_letters_that_only_some_take_for_line_ends_are_part_of_a_path() -> None:
+    picture("photos/red/a\u2028b.png")
+    write("list", "photos/red/a\u2028b.png\n")
+    assert labels_of("list") == {"photos/red/a\u2028b.png": "red"}
+
+
+def test_the_column_with_the_fewest_strangers_is_complained_about() -> None:
+    write("list", "photos/red/1.png\tn1\tred\nphotos/red/2.png\tn2\tgren\n")
+    assert error_of("list", names=["red", "green"]) == (
+        "list:2: photos/red/2.png: its class 'gren' is none of the 2 class names; did you mean 'green'?"
+    )
+
+
 def test_a_list_is_read_from_beside_it_or_else_from_the_current_folder(folder: Path) -> None:
     write("photos/list", "red/1.png\ngreen/2.png\n")
     assert labels_of("photos/list") == {"photos/red/1.png": "red", "photos/green/2.png": "green"}
@@ -270,6 +283,10 @@ def test_what_is_held_out_is_always_the_same_and_of_all_classes() -> None:
     assert train | valid == whole
     assert sorted(valid.values()) == sorted([*COLOURS] * 2)
     assert labels_of("photos", "valid") == valid
+    held = open_dataset("photos", "valid")
+    for i in range(len(held)):
+        colour = np.array(COLOURS[held.names[held.label(i)]], np.float32) / np.float32(255)
+        np.testing.assert_array_equal(held.image(i)[:, 0, 0], colour)
     assert "has no part 'test', only all" in error_of("photos", "test")
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from minidarknet.kernels.dots import IMAGES, ROWS, dots, dots_naive
-from minidarknet.kernels.halving import maxpool_halving
-from minidarknet.kernels.simd import LANES
-from minidarknet.layers.maxpool import maxpool
+from minidarknet.kernels.halving import maxpool_halving, squares_back
+from minidarknet.kernels.outer import outer_products, outer_products_naive
+from minidarknet.kernels.simd import BLOCK, LANES
+from minidarknet.kernels.tile import WIDE
+from minidarknet.layers.maxpool import maxpool, maxpool_back
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="the fast kernels are made of machine code")
 
@@ -60,3 +62,45 @@ def test_maxpool_halving(size: int, offset: int, width: int, height: int) -> Non
     maxpool(expected, source, size, 2, offset)
     maxpool_halving(output, source, size, 2, offset)
     assert output.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("columns", [1, 2, LANES // 2, LANES - 1, LANES, LANES + 1, 3 * LANES + 2])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_squares_back(rows: int, columns: int) -> None:
+    """Of few different numbers, so that many are equal: then the first of a square gets the gradient."""
+    generator = np.random.default_rng(columns)
+    source = generator.integers(3, size=(5, 2 * rows, 2 * columns)).astype(np.float32)
+    grad, output = generator.standard_normal((2, 5, rows, columns)).astype(np.float32)
+    maxpool(output, source, 2, 2, 0)
+    memory = np.full(source.size + 2 * LANES, np.nan, np.float32)
+    found, expected = memory[LANES:-LANES].reshape(source.shape), np.empty_like(source)
+    maxpool_back(expected, source, output, grad, 2, 2, 0)
+    squares_back(found, source, output, grad)
+    assert (found + 0).tobytes() == (expected + 0).tobytes()  # -0 is 0
+    assert np.isnan(memory[:LANES]).all()
+    assert np.isnan(memory[-LANES:]).all()
+    assert ((expected != 0).reshape(5, rows, 2, columns, 2).sum(axis=(2, 4)) == 1).all()
+
+
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("depth", [1, 2, 9])
+@pytest.mark.parametrize("outputs", [1, WIDE - 1, WIDE, WIDE + 1, 3 * WIDE + 2])
+@pytest.mark.parametrize("inputs", [1, BLOCK - 1, BLOCK, BLOCK + 1, 4 * BLOCK + 5])
+def test_outer_products(inputs: int, outputs: int, depth: int, adds: bool) -> None:
+    generator = np.random.default_rng(inputs)
+    sizes = [depth * outputs, depth * inputs, outputs * inputs]
+    padded = [np.full(size + 2 * BLOCK, np.nan, np.float32) for size in sizes]
+    factors, rows, output = (memory[:size] for memory, size in zip(padded, sizes, strict=True))
+    for array in (factors, rows):
+        array[:] = generator.standard_normal(array.size)
+    shapes = (depth, outputs), (depth, inputs), (outputs, inputs)
+    factors, rows, output = (a.reshape(shape) for a, shape in zip((factors, rows, output), shapes, strict=True))
+    expected, bits = np.full((outputs, inputs), 3, np.float32), set()
+    outer_products_naive(expected, factors, rows, adds)
+    for threads in (1, 2, 3):
+        output.fill(3 if adds else np.nan)
+        outer_products(output, factors, rows, adds, threads)
+        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5)
+        bits.add(output.tobytes())
+        assert np.isnan(padded[2][sizes[2] :]).all(), "nothing behind it is written"
+    assert len(bits) == 1

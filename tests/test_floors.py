@@ -46,6 +46,8 @@ FLOORS = {
     "validation": 4,
     "confusion": 4,
     "contact_sheet": 4,
+    "reference": 4,
+    "fine_tuning": 4,
     "comparison": 4,
     "checkpoint": 4,
     "symptoms": 4,

@@ -11,7 +11,7 @@ import pytest
 from minidarknet.errors import InputError, UsageError
 from minidarknet.images import read_image
 from minidarknet.preprocess import PREPROCESSES, prepare
-from minidarknet.resize import crop, resize, resize_min
+from minidarknet.resize import center_crop, cover, crop, cut_center, letterbox, resize, resize_min
 
 
 def test_names_and_descriptions() -> None:
@@ -48,6 +48,20 @@ def test_darknets_values(golden: Path, name: str, darknets: str) -> None:
     expected = np.load(golden / "images" / "ops_visible.npz")[darknets]
     result = prepare(read_image(golden / "images" / "dog_small.png"), name, *expected.shape[1:])
     np.testing.assert_allclose(result, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", list(PREPROCESSES))
+def test_a_picture_of_the_right_size_stays_as_it_is(name: str) -> None:
+    generator = np.random.default_rng(4)
+    for side in (1, 8, 28, 224):
+        image = generator.random((3, side, side), np.float32)
+        result = prepare(image, name, side, side)
+        by_hand = {"fit": cover, "letterbox": letterbox, "center": center_crop, "crop": cut_center, "stretch": resize}
+        np.testing.assert_array_equal(result, image)
+        np.testing.assert_array_equal(by_hand[name](image, side, side), image)
+        assert not np.shares_memory(result, image)
+    wide = generator.random((3, 8, 16), np.float32)
+    np.testing.assert_array_equal(prepare(wide, "center", 8, 16), center_crop(wide, 8, 16))  # not the whole of it
 
 
 @pytest.mark.parametrize("old", [(1, 1), (1, 9), (9, 1), (31, 47), (64, 48), (200, 100)])

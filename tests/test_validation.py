@@ -173,6 +173,19 @@ def test_what_does_not_fit_is_refused(make: Make) -> None:
         validate(make(), Colours((0, RED)), batch=0)
 
 
+def test_a_batch_that_does_not_fit_is_refused_before_pictures_are_gathered(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unread(Colours):
+        def image(self, i: int) -> Array:
+            raise AssertionError
+
+    net = make(cfg=CFG.replace("=4", "=100"))
+    monkeypatch.setenv("MINIDARKNET_MEMORY", "1")
+    with pytest.raises(InputError, match="a batch of 20 needs"):
+        validate(net, Unread(*[(0, RED)] * 20), batch=2_000_000_000)
+
+
 # -- several looks -------------------------------------------------------------------------------------------------
 
 
@@ -238,9 +251,7 @@ def test_confusion_as_csv(tmp_path: Path) -> None:
 def test_confusion_as_a_picture(tmp_path: Path, classes: int) -> None:
     pytest.importorskip("matplotlib")
     pairs = [(i, i if i % 3 else (i + 1) % classes) for i in range(classes)] * 2
-    write_confusion(
-        tmp_path / "c.png", seen_of(pairs, [f"class ${i} $ with a rather long name" for i in range(classes)])
-    )
+    write_confusion(tmp_path / "c.png", seen_of(pairs, [rf"$\x{i}$ with a rather long name" for i in range(classes)]))
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.format == "PNG"
         assert 400 < min(picture.size) <= max(picture.size) < 1800
@@ -295,6 +306,13 @@ def test_pictures_fit_their_place(shape: tuple[int, int, int]) -> None:
     assert red[:, 1].max() < GAP + TILE
 
 
+def test_letters_that_the_sheets_font_lacks() -> None:
+    """They lose their accents, or become question marks, but no empty boxes."""
+    small = thumbnail(np.zeros((3, 8, 8), np.float32))
+    sheets = [draw_sheet(text, [Tile(small, [(text, "red")])]).tobytes() for text in ("été 犬", "ete ?")]
+    assert sheets[0] == sheets[1]
+
+
 # -- the original's answers ----------------------------------------------------------------------------------------
 
 
@@ -310,6 +328,10 @@ def test_sixty_photos(shared: Path, name: str, order: str) -> None:
     seen = validate(net, dataset, batch=16)
     short = {"tiny": "tiny", "squeezenet": "sq"}[name]
     top5, probabilities = golden[f"{short}_top5"], golden[f"{short}_prob"]
+    predicted = [net.predict(dataset.image(i)) for i in range(60)]
+    assert [[p.index for p in five] for five in predicted] == top5.tolist()
+    found = [[p.probability for p in five] for five in predicted]
+    np.testing.assert_allclose(found, probabilities, rtol=2e-4, atol=2e-6)
     assert seen.answers.tolist() == top5[:, 0].tolist()
     np.testing.assert_allclose(seen.probabilities, probabilities[:, 0], rtol=2e-4, atol=2e-6)
     places = [row.tolist().index(truth) if truth in row else 5 for row, truth in zip(top5, seen.truths, strict=True)]

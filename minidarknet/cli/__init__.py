@@ -21,6 +21,9 @@ COMMANDS = {
     "fetch": "download the published weights and class names of a known network",
     "validate": "say how often a network is right about pictures whose class is known, and where it goes wrong",
     "train": "teach a network: it can be stopped or killed at any moment, and goes on to the same bits",
+    "new": "make a cfg of your own from a known one: for other classes, with frozen layers",
+    "partial": "keep the first layers of a weights file, as a start for another network",
+    "explain-cfg": "say what every section and option of a cfg means, with type, default and bounds",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
     "augment": "draw what a network will see of its training pictures, on a contact sheet",
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
         if name in words:
-            module = importlib.import_module(f"minidarknet.cli.{name}")
+            module = importlib.import_module(f"minidarknet.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(words)

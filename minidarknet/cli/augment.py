@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--seed {options.seed}: expected 0 or more")
     network = Network.from_cfg(zoo.find_cfg(options.cfg))
     if not network.input_shape.is_image:
-        raise InputError(f"{network.path} takes {network.input_shape}, not pictures")
+        raise InputError(f"{network.path}: the network takes {network.input_shape}, not pictures")
     dataset = open_dataset(options.data, options.part, network.input_shape.channels, labels=options.labels)
     if not len(dataset):
         raise InputError(f"{options.data}: its part {options.part!r} has no picture")

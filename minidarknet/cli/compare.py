@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights of the network NAME (default: none)",
     )
     add("--names", metavar="NAME=FILE", action="append", default=[], help="its class names, one a line")
+    add("--part", default="all", help="which of the pictures: all (the default), train, valid or test")
     add("--preprocess", choices=PREPROCESSES, default="center", help="how pictures are prepared (default center)")
     add_timing_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything for a program to read")
@@ -100,7 +101,7 @@ def _entries(options: argparse.Namespace) -> list[Entry]:
     words = options.cfg or PAGE
     all_weights, all_names = (_by_name(getattr(options, what), what, words) for what in ("weights", "names"))
     if options.data:  # what is wrong with it has nothing to do with any network
-        open_dataset(options.data, "all")
+        open_dataset(options.data, options.part)
     entries = []
     for word in words:
         cfg = zoo.find_cfg(word)
@@ -113,7 +114,7 @@ def _entries(options: argparse.Namespace) -> list[Entry]:
         dataset = None
         if options.data and weights and names:
             classes = read_names(names, network.output_shape.size)
-            dataset = open_dataset(options.data, "all", network.input_shape.channels, classes)
+            dataset = open_dataset(options.data, options.part, network.input_shape.channels, classes)
         entries.append(Entry(word, known.title if known else Path(word).stem, cfg, weights, names, dataset))
     titles = [entry.title for entry in entries]
     return [replace(entry, title=entry.word) if titles.count(entry.title) > 1 else entry for entry in entries]

@@ -50,18 +50,18 @@ def filter_matrix() -> np.ndarray:
     return np.array([*rows, [0, 0, 1]])
 
 
-def _add(builder: Any, a: Any, b: Any, factor: float = 1) -> Any:
+def combine(builder: Any, a: Any, b: Any, factor: float = 1) -> Any:
     """a + factor * b."""
     if factor != 1:
         b = builder.fmul(b, ir.Constant(VECTOR, [factor] * LANES), flags=CONTRACT)
     return builder.fadd(a, b, flags=CONTRACT)
 
 
-def _into(builder: Any, x: list[Any]) -> list[Any]:
+def into(builder: Any, x: list[Any]) -> list[Any]:
     """B' times six registers."""
 
     def add(a: Any, b: Any, factor: float) -> Any:
-        return _add(builder, a, b, factor)
+        return combine(builder, a, b, factor)
 
     even_a, odd_a = add(x[4], x[2], -B * B), add(x[3], x[1], -B * B)
     even_b, odd_b = add(x[4], x[2], -A * A), add(x[3], x[1], -A * A)
@@ -83,9 +83,9 @@ def _out_of(builder: Any, m: list[Any], row: int) -> Any:
         return builder.fadd(builder.fadd(m[0], pair_a), pair_b)
     start = m[5] if row == OUT - 1 else ir.Constant(VECTOR, None)
     if row == OUT - 1:
-        return _add(builder, _add(builder, start, pair_a, A**row), pair_b, B**row)
+        return combine(builder, combine(builder, start, pair_a, A**row), pair_b, B**row)
     scaled = builder.fmul(pair_a, ir.Constant(VECTOR, [A**row] * LANES))
-    return _add(builder, scaled, pair_b, B**row)
+    return combine(builder, scaled, pair_b, B**row)
 
 
 @intrinsic
@@ -117,13 +117,13 @@ def to_frequencies(
             start = builder.gep(corner, [builder.mul(width_, INT64(y))])
             places = [builder.gep(start, [INT64(part * LANES)]) for part in range(OUT)]
             rows.append([load_masked(builder, places[part], builder.and_(masks[part], inside)) for part in range(OUT)])
-        parts = [_into(builder, [row[part] for row in rows]) for part in range(OUT)]
+        parts = [into(builder, [row[part] for row in rows]) for part in range(OUT)]
         first = address(context, builder, signature.args[0], frequencies_, v_)
         for i in range(IN):
             columns = _every_fourth(builder, [part[i] for part in parts])
             further = [*range(1, LANES), LANES - 1]
             columns += [shuffle(builder, column, column, further) for column in columns[:2]]
-            for j, value in enumerate(_into(builder, columns)):
+            for j, value in enumerate(into(builder, columns)):
                 put(builder, value, first, builder.mul(pitch_, INT64(IN * i + j)))
         return context.get_dummy_value()
 

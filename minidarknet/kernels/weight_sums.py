@@ -129,13 +129,13 @@ def turn_image(
 
 
 @scalar
-def sum_pixels(tile: Any, grad: Floats, image: Floats, s: int, places: Offsets) -> Any:
-    """The tile plus the sum over all pixels; image[s + places[k]:] is where pixel k's part of the window begins.
+def sum_pixels(tile: Any, grad: Floats, g: int, image: Floats, s: int, places: Offsets) -> Any:
+    """The tile plus the sum over all pixels k of grad[g + k * BLOCK:] times image[s + places[k]:].
 
     That is `sum_up` of tile.py, but without fetching ahead: there is no next tile behind the pixels.
     """
     for k in range(len(places)):
-        tile = accumulate(tile, grad, k * BLOCK, image, s + places[k])
+        tile = accumulate(tile, grad, g + k * BLOCK, image, s + places[k])
     return tile
 
 
@@ -222,26 +222,28 @@ def weight_sums(
                         i += more
                     for ky in range(size):
                         m, s = (block * size + ky) * pitch, ky * row_length * channels
-                        add_run(total, m, grad, image, s, pixels, run, filters - f)
+                        add_run(total, m, grad, 0, image, s, pixels, run, filters - f)
                 line += count
 
 
 @scalar
-def add_run(sums: Floats, m: int, grad: Floats, image: Floats, s: int, pixels: Offsets, run: int, filters: int) -> None:
-    """Add the products of one block of filters and one row of the window to sums[m:], tile by tile."""
+def add_run(
+    sums: Floats, m: int, grad: Floats, g: int, image: Floats, s: int, pixels: Offsets, run: int, filters: int
+) -> None:
+    """Add the products of a block of filters and a run of numbers, as a row of the window, to sums[m:]."""
     j = 0
     while j < run:
         width = tile_width(run - j)
         n = m + j * BLOCK
         if filters <= LANES:
             width = WIDE
-            keep(sum_pixels(recall(sums, n, 1, WIDE), grad, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 1, WIDE), grad, g, image, s + j, pixels), sums, n)
         elif width == WIDE:
-            keep(sum_pixels(recall(sums, n, 2, WIDE), grad, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, WIDE), grad, g, image, s + j, pixels), sums, n)
         elif width == MIDDLE:
-            keep(sum_pixels(recall(sums, n, 2, MIDDLE), grad, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, MIDDLE), grad, g, image, s + j, pixels), sums, n)
         else:
-            keep(sum_pixels(recall(sums, n, 2, NARROW), grad, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, NARROW), grad, g, image, s + j, pixels), sums, n)
         j += width
 
 

@@ -15,7 +15,7 @@ width), weights (filters, channels / groups, size, size). A vector of n numbers 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -35,7 +35,7 @@ class LayerOptions:
 
     learning_rate: float = option(1.0, "factor on the network's learning rate for this layer")
     stopbackward: bool = option(False, "training goes no further back than this layer")
-    onlyforward: bool = option(False, "this layer is skipped by training")
+    onlyforward: bool = option(False, "read by Darknet, and without effect on images here")
     dontload: bool = option(False, "weights files do not hold this layer when loading")
     dontsave: bool = option(False, "weights files do not hold this layer when saving")
     numload: int = option(0, "load only that many filters; 0 loads all", minimum=0, maximum=MAXIMUM_ELEMENTS)
@@ -269,6 +269,13 @@ class Layer(ABC):
     def overwrites_in_darknet(self) -> bool:
         """Whether Darknet forgets the gradient that other layers gave to this one's input (see `learning.py`)."""
         return False
+
+    def stages(self, *inputs: Array, run: Run) -> Iterator[tuple[str, Array]]:
+        """The same as `forward`, in the steps that a person wants to see: each with its name and its array.
+
+        An array is valid until the next stage; the last one is the output, with the same bits as `forward`'s.
+        """
+        yield self.kind, self.forward(*inputs, run=run)
 
     def parameters(self) -> tuple[Parameter, ...]:
         """All parameters, in the order of the `.weights` file."""

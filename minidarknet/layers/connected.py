@@ -50,14 +50,18 @@ class Connected(Finished):
         self.batch_norm = declare_batch_norm(self, outputs) if self.options.batch_normalize else None
         return Shape(outputs)
 
-    def forward(self, *inputs: Array, run: Run) -> Array:
-        (x,) = inputs
+    def multiply(self, x: Array, run: Run) -> Array:
         products = self.products(len(x), run)
         rows, source = products.reshape(len(x), self.options.output), x.reshape(len(x), self.in_shape.size)
         if numba.config.DISABLE_JIT:
             dots_naive(rows, source, self.weights.value)
         else:
             dots(rows, source, self.weights.value, run.threads)
+        return products
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        (x,) = inputs
+        self.multiply(x, run)
         return self.finish(len(x), run)
 
     def backward(

@@ -32,7 +32,7 @@ from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
 from minidarknet.layers.base import LayerOptions, Place, Run
 from minidarknet.layers.convolver import Convolver, choose
-from minidarknet.layers.convolver_back import InputGradient, WeightGradient
+from minidarknet.layers.convolver_back import InputGradient, weight_gradient
 from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
 from minidarknet.options import option
@@ -96,7 +96,7 @@ class Convolutional(Finished):
         width = window_positions(shape.width, o.size, o.stride, 2 * self.padding)
         target = Shape(o.filters, height, width)
         self.convolver = choose(shape, target, o.size, o.stride, self.padding, o.groups)
-        self.input_gradient, self.weight_gradient = InputGradient(self.convolver), WeightGradient(self.convolver)
+        self.input_gradient, self.weight_gradient = InputGradient(self.convolver), weight_gradient(self.convolver)
         return target
 
     def refusal(self) -> str:
@@ -115,21 +115,27 @@ class Convolutional(Finished):
     def overwrites_in_darknet(self) -> bool:
         return bool(self.options.size == 1)
 
-    def forward(self, *inputs: Array, run: Run) -> Array:
-        (x,) = inputs
+    def multiply(self, x: Array, run: Run) -> Array:
         products = self.products(len(x), run)
         if numba.config.DISABLE_JIT:
             convolve_plain(products, x, self.weights.value, self.convolver, run.workspace)
+        else:
+            place = Place(products.reshape(len(x), self.out_shape.size))
+            self.convolver.run(place, x, *self._packed(False), ONE, run)
+        return products
+
+    def forward(self, *inputs: Array, run: Run) -> Array:
+        (x,) = inputs
+        slope, at_once = self.slope, run.folded or (run.training and not self.batch_norm)
+        if numba.config.DISABLE_JIT or not at_once:
+            self.multiply(x, run)
             return self.finish(len(x), run)
-        place = run.place or Place(products.reshape(len(x), self.out_shape.size))
-        slope = self.slope
-        if run.folded or (run.training and slope is not None and not self.batch_norm):
-            self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run)
-            if slope is None:
-                activate(products.reshape(-1), products.reshape(-1), ACTIVATIONS[self.activation])
-            return products
-        self.convolver.run(place, x, *self._packed(False), ONE, run)
-        return self.finish(len(x), run)
+        output = self.output[: len(x)]
+        place = run.place or Place(output.reshape(len(x), self.out_shape.size))
+        self.convolver.run(place, x, *self._packed(True), ONE if slope is None else slope, run)
+        if slope is None:
+            activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.activation])
+        return output
 
     def backward(
         self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run

@@ -34,6 +34,8 @@ from minidarknet.shapes import Shape
 POINTS_PIXELS = 28
 #: Winograd's filters are four times as large: with fewer pixels, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 100
+#: Between so many channels or filters, and so many products of them, that does not matter: then a patch is enough.
+SOME, FEW, PATCH_PIXELS = 16, 256 * 256, 16
 #: Up to so many pixels, rows are too short for the tile, and columns small enough to make.
 COLUMNS_PIXELS = 400
 #: Patches that Winograd turns at a time: two runs of the tile.
@@ -254,11 +256,12 @@ class Direct(Convolver):
 def choose(source: Shape, target: Shape, size: int, stride: int, padding: int, groups: int) -> Convolver:
     """The convolver for a geometry."""
     pixels = target.height * target.width
+    few = min(source.channels, target.channels) >= SOME and source.channels * target.channels <= FEW
     method: type[Convolver] = Direct
     if groups == 1:
         if (size, stride, padding) == (1, 1, 0) and pixels >= POINTS_PIXELS:
             method = Points
-        elif (size, stride) == (3, 1) and pixels >= WINOGRAD_PIXELS:
+        elif (size, stride) == (3, 1) and pixels >= (PATCH_PIXELS if few else WINOGRAD_PIXELS):
             method = Winograd
         elif pixels <= COLUMNS_PIXELS:
             method = Columns

@@ -3,7 +3,7 @@
     by the input      every pixel gets, through each window that saw it, the weight that it was seen with: a convolution
                       of the output's gradient with the filters turned about, channels and filters having changed places
     by the weights    every weight gets, from each pixel, what it was multiplied with: a sum over the pixels, see
-                      `kernels/weight_sums.py`
+                      `kernels/weight_sums.py`; for 3x3, its fewer multiplications are in `kernels/winograd_back.py`
 
     filters turned about:    1 2 3          9 8 7
                              4 5 6    ->    6 5 4        padding  ->  size - 1 - padding
@@ -20,9 +20,11 @@ from functools import cached_property
 import numba
 import numpy as np
 
+from minidarknet.kernels.frequencies import FREQUENCIES, OUT
 from minidarknet.kernels.simd import BLOCK, LANES
 from minidarknet.kernels.tile import SLACK, WIDE
 from minidarknet.kernels.weight_sums import add_weight_sums, weight_sums
+from minidarknet.kernels.winograd_back import add_winograd_sums, back_matrix, scratch_size, winograd_weight_sums
 from minidarknet.layers.base import Place, Run
 from minidarknet.layers.convolver import Convolver, choose
 from minidarknet.layers.parameter import Array
@@ -34,6 +36,8 @@ ONE = np.float32(1)
 SLAB_PIXELS, SLAB_NUMBERS = 2048, 128_000
 #: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
 TASKS, SUMS = 16, 2_000_000
+#: Winograd's sums are four times as many: from so many channels and filters on it pays, up to so many products of them.
+SOME, FEW = 16, 256 * 256
 
 
 class InputGradient:
@@ -173,3 +177,77 @@ class WeightGradient:
                 rest[: threads * pixels].reshape(threads, pixels).view(np.int64),
             )
             add_weight_sums(gradient[group * g.filters : (group + 1) * g.filters], sums)
+
+
+class WinogradGradient:
+    """The same for 3x3 filters with stride 1, by `kernels/winograd_back.py`.
+
+    Parameters
+    ----------
+    forward
+        The convolution.
+    """
+
+    def __init__(self, forward: Convolver) -> None:
+        self.geometry = forward
+
+    @cached_property
+    def patches(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return -(-self.geometry.target.height // OUT), -(-self.geometry.target.width // OUT)
+
+    @cached_property
+    def lines(self) -> int:
+        """Lines of patches in a slab."""
+        g = self.geometry
+        return max(1, SLAB_NUMBERS // (FREQUENCIES * max(g.part, BLOCK)) // self.patches[1])
+
+    @cached_property
+    def sums_size(self) -> int:
+        """Numbers of the sums of one part."""
+        g = self.geometry
+        step = -(-g.part // LANES) * LANES
+        return aligned(-(-g.filters // BLOCK) * FREQUENCIES * (step + WIDE) * BLOCK)
+
+    @cached_property
+    def scratch(self) -> int:
+        """Numbers of scratch for each thread."""
+        return aligned(scratch_size(self.geometry.part, self.patches[1], self.lines))
+
+    def parts(self, batch: int) -> int:
+        slabs = max(1, batch * self.patches[0] // self.lines)
+        return max(1, min(TASKS, slabs, SUMS // self.sums_size))
+
+    def workspace_size(self, batch: int) -> int:
+        return self.parts(batch) * self.sums_size + int(numba.config.NUMBA_NUM_THREADS) * self.scratch
+
+    def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
+        """Add the gradient to gradient (filters, channels / groups, 3, 3)."""
+        g, batch, threads, parts = self.geometry, len(x), run.threads, self.parts(len(x))
+        sums, rest = np.split(run.workspace, [parts * self.sums_size])
+        sums = sums.reshape(parts, self.sums_size)
+        for group in range(g.groups):
+            winograd_weight_sums(
+                sums,
+                grad.reshape(batch, g.target.channels, g.pixels),
+                x,
+                group * g.filters,
+                g.filters,
+                group * g.part,
+                g.part,
+                g.padding,
+                g.target.height,
+                g.target.width,
+                self.lines,
+                min(-(-g.filters // BLOCK), -(-TASKS // parts)),
+                threads,
+                rest[: threads * self.scratch].reshape(threads, self.scratch),
+            )
+            add_winograd_sums(gradient[group * g.filters : (group + 1) * g.filters], sums, back_matrix())
+
+
+def weight_gradient(forward: Convolver) -> WeightGradient | WinogradGradient:
+    """What computes a convolution's gradient by its weights."""
+    g = forward
+    few = min(g.part, g.filters) >= SOME and g.part * g.filters <= FEW
+    return WinogradGradient(g) if (g.size, g.stride) == (3, 1) and few else WeightGradient(g)

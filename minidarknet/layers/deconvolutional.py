@@ -99,9 +99,14 @@ class Deconvolutional(Finished):
             return 2 * plain_workspace(self.convolver)
         return max(self.convolver.workspace_size(), self.weight_gradient.workspace_size(batch))
 
+    def multiply(self, x: Array, run: Run) -> Array:
+        products = self.products(len(x), run)
+        deconvolutional(products, x, self.weights.value, self.options.stride, self.padding)
+        return products
+
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
-        deconvolutional(self.products(len(x), run), x, self.weights.value, self.options.stride, self.padding)
+        self.multiply(x, run)
         return self.finish(len(x), run)
 
     def backward(

@@ -8,6 +8,8 @@ variance of the batch itself, and the products are kept for the way back.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +95,33 @@ class Finished(Layer):
             return output
         start = 2 * self.biases.size
         return self.kept[start : start + output.size].reshape(output.shape)
+
+    @abstractmethod
+    def multiply(self, x: Array, run: Run) -> Array:
+        """Compute the products, (batch, channels, height, width), without bias, batch norm and activation."""
+
+    def stages(self, *inputs: Array, run: Run) -> Iterator[tuple[str, Array]]:
+        """The products, then [normalised, and with scale and bias, or with bias], then the activation's output.
+
+        The arrays but the normalised are one buffer, in which each stage takes the place of the last.
+        """
+        (x,) = inputs
+        products = self.multiply(x, run)
+        yield "products", products
+        norm, planes = self.batch_norm, as_planes(products)
+        if norm:
+            ones, zeros = np.ones_like(self.biases.value), np.zeros_like(self.biases.value)
+            normalized = np.empty_like(products)
+            normalize(as_planes(normalized), planes, ones, zeros, norm.mean.value, norm.variance.value)
+            yield "normalised", normalized
+            normalize(planes, planes, norm.scales.value, self.biases.value, norm.mean.value, norm.variance.value)
+            yield "scale and bias", products
+        else:
+            add_bias(planes, self.biases.value)
+            yield "bias", products
+        if self.activation != "linear":
+            activate(products.reshape(-1), products.reshape(-1), ACTIVATIONS[self.activation])
+            yield self.activation, products
 
     def finish(self, batch: int, run: Run) -> Array:
         """Turn the products into the layer's output."""

@@ -1,0 +1,69 @@
+"""Learning beside PyTorch: a training step of Tiny Darknet and of an MNIST network, with the same weights and images.
+
+    python -m benchmarks.train_peers                          tiny with 16 images, mnist with 128
+    python -m benchmarks.train_peers --networks mnist --quick
+
+Engines take turns in processes of their own, as in peers.py. Before that, the probabilities of the first step are held
+against ours. Memory is the most that each process had, with its libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from benchmarks import machine
+from benchmarks.figures import flat, quartiles, ratio, table
+from benchmarks.options import add_common, names
+from benchmarks.results import write
+from benchmarks.rounds import Case, Plan, Row, compare
+from benchmarks.training import TRAINING
+from minidarknet.memory import mebibytes
+
+OURS = "train-minidarknet"
+#: Images of a step, and what our time divided by that of PyTorch, channels last, may be at most.
+BATCHES, BARS = {"tiny": 16, "mnist": 128}, {"tiny": 0.75, "mnist": 0.6}
+
+
+def lines(case: Case, rows: list[Row]) -> list[list[str]]:
+    """The printed table."""
+    ours = next(row for row in rows if row.engine == OURS)
+    cells = [["engine", "version", "ms an image", "quartiles", "memory", "ours / theirs", "bar"]]
+    for row in rows:
+        title = TRAINING[row.engine].title
+        if row.problem:
+            cells.append([title, row.version, row.problem])
+            continue
+        low, middle, high = (1000 * seconds / case.batch for seconds in quartiles(flat(row.rounds)))
+        measured = None if row is ours or ours.problem else ratio(ours.rounds, row.rounds)
+        bar = ""
+        if measured and row.engine == "train-torch-channels-last":
+            reached = "reached" if measured.value <= BARS[case.network] else "missed"
+            bar = f"{reached} (at most {BARS[case.network]:.2f})"
+        spread = f"{low:.3f} .. {high:.3f}"
+        cells.append([title, row.version, f"{middle:.3f}", spread, mebibytes(row.memory), str(measured or ""), bar])
+    return cells
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_peers", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--networks", type=names(BATCHES), default=list(BATCHES), help=",".join(BATCHES))
+    parser.add_argument("--rounds", type=int, default=8, help="8")
+    add_common(parser, quick="2 rounds: only to see whether everything works")
+    chosen = parser.parse_args()
+    plan = Plan(rounds=2 if chosen.quick else chosen.rounds, block_seconds=1.5)
+    facts = machine.describe(chosen.threads)
+    print(f"{machine.in_words(facts)}\nmethod: {plan.in_words()}\n", flush=True)
+    results = []
+    for network in chosen.networks:
+        case = Case(network, BATCHES[network], chosen.threads)
+        rows = compare(case, list(TRAINING), plan, reference=OURS)
+        print(f"{network}, {case.batch} images a step\n{table(lines(case, rows), left=(0, 1, 6))}\n", flush=True)
+        results.append({**asdict(case), "rows": [asdict(row) for row in rows]})
+    write(chosen.output, "train_peers", {"machine": facts, "method": plan.in_words(), "results": results})
+
+
+if __name__ == "__main__":
+    main()

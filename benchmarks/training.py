@@ -1,0 +1,88 @@
+"""A training step of one network in each engine: forward, loss, backward, and a step of gradient descent.
+
+The same weights, images and classes, and Darknet's momentum and decay for all. A runner returns the probabilities that
+the network gave in that step, before it learned from it. PyTorch is imported inside the functions: it may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from benchmarks.engines import Engine, Runner
+from benchmarks.models import Array
+from minidarknet.learning import Learner
+from minidarknet.network import Network
+from minidarknet.optimizers import optimizer_for
+
+#: Small enough that the random network's numbers stay finite however often it steps.
+RATE = 1e-4
+
+
+def classes(network: Network, count: int) -> Any:
+    """The class of each image: one after the other."""
+    return np.arange(count) % network.output_shape.size
+
+
+def minidarknet(network: Network, x: Array, threads: int) -> Runner:
+    numba.set_num_threads(threads)
+    learner, optimizer = Learner(network, len(x)), optimizer_for(network)
+    truth = np.eye(network.output_shape.size, dtype=np.float32)[classes(network, len(x))]
+
+    def run() -> Array:
+        learner.step(x, truth)
+        optimizer.step(RATE, len(x))
+        return network.output_layer.output[: len(x)]
+
+    return run
+
+
+def torch_eager(network: Network, x: Array, threads: int) -> Runner:
+    return _torch(network, x, threads, lambda module: module)
+
+
+def torch_channels_last(network: Network, x: Array, threads: int) -> Runner:
+    return _torch(network, x, threads, lambda module: module, channels_last=True)
+
+
+def torch_compiled(network: Network, x: Array, threads: int) -> Runner:
+    import torch
+
+    return _torch(network, x, threads, torch.compile)
+
+
+def _torch(
+    network: Network, x: Array, threads: int, finish: Callable[[Any], Any], *, channels_last: bool = False
+) -> Runner:
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from benchmarks.to_torch import to_torch_training
+
+    torch.set_num_threads(threads)
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    module = finish(to_torch_training(network).to(memory_format=order))
+    batch, target = torch.from_numpy(x).to(memory_format=order), torch.from_numpy(classes(network, len(x)))
+    o = network.options
+    optimizer = torch.optim.SGD(module.parameters(), RATE, o.momentum, weight_decay=o.decay)
+
+    def run() -> Array:
+        optimizer.zero_grad(set_to_none=True)
+        scores = module(batch)
+        cross_entropy(scores, target).backward()
+        optimizer.step()
+        return torch.softmax(scores.detach(), 1).numpy()
+
+    return run
+
+
+#: The first is ours, and what the others' probabilities are held against.
+TRAINING = {
+    "train-minidarknet": Engine("minidarknet", "minidarknet", minidarknet),
+    "train-torch": Engine("PyTorch, eager", "torch", torch_eager),
+    "train-torch-channels-last": Engine("PyTorch, channels last", "torch", torch_channels_last),
+    "train-torch-compiled": Engine("PyTorch, compiled", "torch", torch_compiled),
+}

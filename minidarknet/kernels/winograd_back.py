@@ -1,0 +1,231 @@
+"""The gradient of a 3x3 convolution by its weights, by Winograd's way: with 36 multiplications where the sum has 144.
+
+Seen from the weights, a patch of the output's gradient, 4x4, is the filter, the 6x6 numbers of the image around it are
+the patch, and 3x3 weights are the outputs. So the image is turned into the same frequencies as on the way forward
+(`winograd.py`: B' depends on the points alone), and the others are
+
+            [    1 /  N0         0          0            0 ]          [ 1   1   1   1   1   0 ]
+            [    1 /  Na      a / Na    a^2 / Na     a^3 / Na ]   A' = [ 0   a  -a   b  -b   0 ]
+    G   =   [    1 /  Na     -a / Na    a^2 / Na    -a^3 / Na ]        [ 0  aa  aa  bb  bb   1 ]
+            [    1 /  Nb      b / Nb    b^2 / Nb     b^3 / Nb ]
+            [    1 /  Nb     -b / Nb    b^2 / Nb    -b^3 / Nb ]        N0 = aabb, Na = 2aa (aa - bb), Nb = 2bb (bb - aa)
+            [        0           0          0            1    ]
+
+    gradient  =  A' [ sum over all patches of (G grad G') * (B' patch B) ] A
+
+The sum is the product of `weight_sums.py`, one for each frequency, with patches for pixels. Channels and filters lie
+side by side already when patches are turned, so the lanes are channels or filters, and nothing is shuffled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from minidarknet.kernels.frequencies import FREQUENCIES, IN, OUT, A, B, combine, into
+from minidarknet.kernels.jit import kernel, scalar
+from minidarknet.kernels.simd import BLOCK, INT64, LANES, VECTOR, address, load, put
+from minidarknet.kernels.tile import WIDE, Floats
+from minidarknet.kernels.weight_sums import add_run, turn_image, turn_plane
+
+ZERO = np.float32(0)
+SIZE = 3
+
+
+def _scaled(builder: Any, x: Any, factor: float) -> Any:
+    return builder.fmul(x, ir.Constant(VECTOR, [factor] * LANES))
+
+
+def grads_into(builder: Any, g: list[Any]) -> list[Any]:
+    """G times four registers."""
+    rows = [_scaled(builder, g[0], 1 / (A * A * B * B))]
+    for p, other in ((A, B), (B, A)):
+        distance = 2 * p * p * (p * p - other * other)
+        even = combine(builder, _scaled(builder, g[0], 1 / distance), g[2], p * p / distance)
+        odd = combine(builder, _scaled(builder, g[1], p / distance), g[3], p**3 / distance)
+        rows += [builder.fadd(even, odd), builder.fsub(even, odd)]
+    return [*rows, g[3]]
+
+
+def _turned(transform: Any, side: int) -> Any:
+    """An intrinsic that turns squares of `side` x `side` pixels, LANES channels of them side by side."""
+
+    def turn(typing: Any, frequencies: Any, v: Any, pitch: Any, pixels: Any, s: Any, row_step: Any, step: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            frequencies_, v_, pitch_, pixels_, s_, row_step_, step_ = arguments
+            corner = address(context, builder, signature.args[3], pixels_, s_)
+            columns = []
+            for x in range(side):
+                cells = []
+                for y in range(side):
+                    place = builder.add(builder.mul(row_step_, INT64(y)), builder.mul(step_, INT64(x)))
+                    cells.append(load(builder, builder.gep(corner, [place]), 0))
+                columns.append(transform(builder, cells))
+            first = address(context, builder, signature.args[0], frequencies_, v_)
+            for i in range(IN):
+                for j, value in enumerate(transform(builder, [column[i] for column in columns])):
+                    put(builder, value, first, builder.mul(pitch_, INT64(IN * i + j)))
+            return context.get_dummy_value()
+
+        integer = types.int64
+        return types.none(frequencies, integer, integer, pixels, integer, integer, integer), generate
+
+    return turn
+
+
+#: Turn the 6x6 pixels of an image, or the 4x4 of a gradient, at pixels[s:]: rows are `row_step` numbers apart, pixels
+#: `step`. Frequency q of LANES channels goes to frequencies[v + q * pitch:].
+turn_pixels = intrinsic(_turned(into, IN))
+turn_grads = intrinsic(_turned(grads_into, OUT))
+
+
+@scalar
+def fill(numbers: Floats, start: int, end: int) -> None:
+    """Write zeros to numbers[start:end]."""
+    part = numbers[start:end]
+    for i in range(len(part)):
+        part[i] = ZERO
+
+
+@kernel
+def winograd_weight_sums(
+    sums: Floats,
+    grads: Floats,
+    images: Floats,
+    first_filter: int,
+    filters: int,
+    first_channel: int,
+    channels: int,
+    padding: int,
+    rows: int,
+    columns: int,
+    lines: int,
+    shares: int,
+    threads: int,
+    scratch: Floats,
+) -> None:
+    """Sum up the products of the frequencies of a group's grads (batch, all filters, cells) and images (batch, all
+    channels, height, width).
+
+    Parameters
+    ----------
+    sums
+        (parts, numbers): blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK.
+    rows, columns
+        Sides of the grads' planes.
+    lines
+        Lines of patches in a slab.
+    shares
+        How many shares the filters are split into.
+    scratch
+        (threads, numbers) for each of `threads` threads; see `scratch_sizes`.
+    """
+    batch, all_channels, height, width = images.shape
+    all_filters, cells = grads.shape[1], rows * columns
+    patch_rows, patch_columns = (rows + OUT - 1) // OUT, (columns + OUT - 1) // OUT
+    parts, blocks = len(sums), (filters + BLOCK - 1) // BLOCK
+    step = (channels + LANES - 1) // LANES * LANES  # between the frequencies of two patches
+    pitch = (step + WIDE) * BLOCK  # between the sums of two frequencies
+    image_size, grad_size, image_frequencies = scratch_sizes(channels, patch_columns, lines)
+    row_length, grad_length = OUT * patch_columns + SIZE - 1, OUT * patch_columns
+    source, flat = images.reshape(-1), grads.reshape(-1)
+    for thread in prange(threads):
+        number: Any = np.int64(thread)  # a parallel index is unsigned
+        image = scratch[number]
+        grad, turned = image[image_size:], image[image_size + grad_size :]
+        turned_grad = turned[image_frequencies:]
+        places = np.arange(lines * patch_columns) * step
+        for task in range(number * parts * shares // threads, (number + 1) * parts * shares // threads):
+            part, share = task // shares, task % shares
+            total = sums[part]
+            begin, end = share * blocks // shares, (share + 1) * blocks // shares
+            fill(total, begin * FREQUENCIES * pitch, end * FREQUENCIES * pitch)
+            line, last = part * batch * patch_rows // parts, (part + 1) * batch * patch_rows // parts
+            while line < last:
+                count = min(lines, last - line)
+                patches = count * patch_columns
+                for i in range(count):
+                    b, top = (line + i) // patch_rows, (line + i) % patch_rows * OUT
+                    s, high = (b * all_channels + first_channel) * height * width, OUT + SIZE - 1
+                    turn_image(image, 0, source, s, channels, height, width, top - padding, high, padding, row_length)
+                    for x in range(patch_columns):
+                        for c in range(0, channels, LANES):
+                            v, p = (i * patch_columns + x) * step + c, OUT * x * channels + c
+                            turn_pixels(turned, v, patches * step, image, p, row_length * channels, channels)
+                for block in range(begin, end):
+                    f, lanes = block * BLOCK, LANES if filters - block * BLOCK <= LANES else BLOCK
+                    for i in range(count):
+                        b, top = (line + i) // patch_rows, (line + i) % patch_rows * OUT
+                        for y in range(OUT):
+                            t = y * grad_length * BLOCK
+                            if top + y < rows:
+                                s = (b * all_filters + first_filter + f) * cells + (top + y) * columns
+                                turn_plane(grad, t, BLOCK, flat, s, cells, filters - f, columns, lanes)
+                                fill(grad, t + columns * BLOCK, t + grad_length * BLOCK)
+                            else:
+                                fill(grad, t, t + grad_length * BLOCK)
+                        for x in range(patch_columns):
+                            for lane in range(0, lanes, LANES):
+                                v, p = (i * patch_columns + x) * BLOCK + lane, OUT * x * BLOCK + lane
+                                turn_grads(turned_grad, v, patches * BLOCK, grad, p, grad_length * BLOCK, BLOCK)
+                    for q in range(FREQUENCIES):
+                        m = (block * FREQUENCIES + q) * pitch
+                        g, s = q * patches * BLOCK, q * patches * step
+                        add_run(total, m, turned_grad, g, turned, s, places[:patches], channels, filters - f)
+                line += count
+
+
+@scalar
+def scratch_sizes(channels: int, patch_columns: int, lines: int) -> Any:
+    """Numbers of a thread's scratch for a line of an image, a line of a block of gradients, and an image's slab of
+    frequencies; behind them come those of a block of gradients."""
+    step = (channels + LANES - 1) // LANES * LANES
+    image = (OUT + SIZE - 1) * (OUT * patch_columns + SIZE - 1) * channels + BLOCK + WIDE
+    grad = OUT * OUT * patch_columns * BLOCK
+    return image, grad, FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE
+
+
+def scratch_size(channels: int, patch_columns: int, lines: int) -> int:
+    """Numbers of scratch for each thread."""
+    return int(sum(scratch_sizes(channels, patch_columns, lines))) + FREQUENCIES * lines * patch_columns * BLOCK
+
+
+def back_matrix() -> NDArray[np.float64]:
+    """A': a row for each power of the points."""
+    points = [0, A, -A, B, -B]
+    return np.array([[*(p**power for p in points), float(power == SIZE - 1)] for power in range(SIZE)])
+
+
+@kernel
+def add_winograd_sums(gradient: Floats, sums: Floats, a: NDArray[np.float64]) -> None:
+    """Turn what `winograd_weight_sums` has summed up, all parts in order, into weights, and add it to gradient
+    (filters, channels, 3, 3)."""
+    filters, channels = gradient.shape[:2]
+    pitch = ((channels + LANES - 1) // LANES * LANES + WIDE) * BLOCK
+    for task in prange((filters + BLOCK - 1) // BLOCK * channels):
+        block, c = np.int64(task) // channels, np.int64(task) % channels
+        total, half = np.zeros((IN, IN, BLOCK)), np.zeros((SIZE, IN, BLOCK))
+        for part in range(len(sums)):
+            for i in range(IN):
+                for j in range(IN):
+                    m = (block * FREQUENCIES + IN * i + j) * pitch + c * BLOCK
+                    run = sums[part, m : m + BLOCK]
+                    for lane in range(BLOCK):
+                        total[i, j, lane] += run[lane]
+        for y in range(SIZE):
+            for i in range(IN):
+                for j in range(IN):
+                    for lane in range(BLOCK):
+                        half[y, j, lane] += a[y, i] * total[i, j, lane]
+        for lane in range(min(BLOCK, filters - block * BLOCK)):
+            for y in range(SIZE):
+                for x in range(SIZE):
+                    sum_ = 0.0
+                    for j in range(IN):
+                        sum_ += a[x, j] * half[y, j, lane]
+                    gradient[block * BLOCK + lane, c, y, x] += np.float32(sum_)
