@@ -6,14 +6,14 @@ BIN = $(VENV)/bin
 BENCH = .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo digits test lint types bench screenshots clean
+.PHONY: help demo digits test lint types bench crash screenshots clean
 
 help: ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,chart]'
 	@touch $@
 
 demo: $(VENV)/.installed ## set up, print a network's table, and let it read handwritten digits
@@ -43,6 +43,9 @@ $(BENCH)/.installed: pyproject.toml benchmarks/requirements.txt
 
 bench: $(BENCH)/.installed ## set up other engines in their own environment, and measure beside them (12 minutes; ARGS=--quick)
 	@$(BENCH)/bin/python -m benchmarks.peers $(ARGS)
+
+crash: $(VENV)/.installed ## kill training a hundred times, and see that it always ends with the same bits
+	@$(BIN)/python scripts/crash.py --kills 100
 
 screenshots: $(VENV)/.installed ## draw the README's picture anew
 	@$(BIN)/python scripts/screenshots.py

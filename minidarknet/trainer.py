@@ -138,13 +138,15 @@ class Trainer:
             self.files.store.keep_newest()  # another run's, which this one replaces
         self._validate_where_due()  # who was stopped just then
         speed, clock = 0.0, monotonic()
+        first = clock
         for taken, step in enumerate(self.training.steps()):
-            latest = self.training.options.batch / max(monotonic() - clock, 1e-9)
-            # In the first batch kernels may have been compiled.
+            now = monotonic()
+            latest = self.training.options.batch / max(now - clock, 1e-9)
+            # In the first batch kernels may have been compiled. Only the time left counts validation and saving too.
             speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
+            first = first if taken else now
             left = self.training.options.max_batches - step.batch
-            seconds = left * self.training.options.batch / speed
-            self.watcher.on_step(step, speed, seconds if taken and left >= 0 else None)
+            self.watcher.on_step(step, speed, left * (now - first) / taken if taken and left >= 0 else None)
             self._show(step, speed)
             self._validate_where_due()
             if self._stop.signal:

@@ -134,7 +134,7 @@ CRASHES = """
 import builtins, os, sys
 from pathlib import Path
 import numpy as np
-from minidarknet.checkpoint import Store
+from minidarknet.checkpoint import Store, read
 from small_training import network
 
 net, state = network(), {"a": np.arange(1000, dtype=np.float32)}
@@ -163,6 +163,7 @@ while True:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     found = store.newest(lambda text: sys.exit(f"killed at call {killed}: {text}"))
+    assert all(read(path) for path in store.paths()), "old ones are whole or gone"
     assert found.record["number"] in (number - 1, number, last), (killed, found.record, number)
     last = found.record["number"]
     np.testing.assert_array_equal(found.state["a"], state["a"])

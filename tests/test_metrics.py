@@ -42,6 +42,9 @@ def test_going_on_cuts_off_what_came_after_the_checkpoint(tmp_path: Path) -> Non
     with open(tmp_path / "run.jsonl", "a") as file:
         file.write('{"batch": 4, "ep')  # killed in the middle of a line
     assert [record["batch"] for record in read_metrics(tmp_path / "run.jsonl")] == [1, 2, 3]
+    with Metrics(tmp_path / "run", sizes):
+        assert [record["batch"] for record in read_metrics(tmp_path / "run.jsonl")] == [1, 2]
+        assert len((tmp_path / "run.csv").read_text().splitlines()) == 3
     with Metrics(tmp_path / "run", sizes) as metrics:
         for batch in (3, 4):
             metrics.add(step(batch))

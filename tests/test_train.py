@@ -20,6 +20,9 @@ from PIL import Image
 from minidarknet import chart, checkpoint, trainer, weights
 from minidarknet.cli import main
 from minidarknet.cli.train_screen import TrainingScreen, clock
+from minidarknet.data import open_dataset
+from minidarknet.loader import Loader
+from minidarknet.stopping import Stop
 from minidarknet.training import Step, Training
 from scripts.crash import crash
 from small_training import CFG, write_files
@@ -102,6 +105,8 @@ def test_another_end_goes_on(folder: Path) -> None:
     assert digest("backup/small.weights") == straight
     assert train("--epochs", "2", "--overwrite") == 0
     assert records()[-1]["batch"] == 8
+    kept = [checkpoint.read(path).record["batch"] for path in sorted(Path("backup/small.checkpoints").glob("0*"))]
+    assert kept == [0, 8], "nothing of the other run"
 
 
 def test_a_run_is_not_overwritten_by_accident(folder: Path, capfd: Screen) -> None:
@@ -221,12 +226,15 @@ def test_a_picture_that_cannot_be_read_loses_no_batch(folder: Path, capfd: Scree
     Path("two.cfg").write_text(CFG.replace("output=3", "output=2"))
     words = ["train", "pictures", "two.cfg", "--save-every", "100"]
     assert main([*words, "--backup", "whole"]) == 0
-    broken = sorted(Path("pictures/a").iterdir())[0]
+    data, net = open_dataset("pictures", channels=1), trainer.Classifier.from_cfg("two.cfg")
+    index = Loader(data, net.options, net.input_shape, batch=4).places(3)[0][1]
+    broken = Path(data.name(index))
     good = broken.read_bytes()
     broken.write_bytes(b"no picture")
     code = main(words)
     assert code == 3
     assert f"{broken}" in capfd.readouterr().err
+    assert checkpoint.read(sorted(Path("backup/two.checkpoints").glob("0*"))[-1]).record["batch"] == 1
     broken.write_bytes(good)
     assert main([*words, "--resume"]) == 0
     assert digest("backup/two.weights") == digest("whole/two.weights")
@@ -266,20 +274,23 @@ def test_a_chart(folder: Path, capfd: Screen, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_screen_keeps_a_short_curve_of_the_whole_run(capfd: Screen) -> None:
-    screen = TrainingScreen(100_000, as_json=False)
+    stop = Stop()
+    screen = TrainingScreen(100_000, stop=stop)
     screen.live = True
     assert screen.render() == "[dim]the first batch ...[/]"
     for batch in range(1, 5001):
-        screen.on_step(Step(batch, 8 * batch, batch / 10, 1.5, 5000 - batch, 0.05, []), 1234.5, 7384.0)
+        screen.on_step(Step(batch, 8 * batch, batch / 10, 1.5, 2.0 ** (-batch / 500), 0.05, []), 1234.5, 7384.0)
     where, numbers, curve = screen.render().splitlines()
     assert where.startswith("batch 5,000 of 100,000, epoch 500.00  [cyan]")
     assert where.endswith("5 %  2:03:04 left")
-    assert numbers == "loss 1.5000, running 0.0000, rate 0.05, 1,234 images a second"
+    assert numbers == "loss 1.5000, running 0.0010, rate 0.05, 1,234 images a second"
     letters = curve.removeprefix("running loss [cyan]").removesuffix("[/]")
     assert 30 <= len(letters) <= 60
     assert letters[0] == "█"
     assert letters[-1] == "▁"
     assert list(letters) == sorted(letters, reverse=True)
+    stop.signal = 2
+    assert "Ctrl-C again stops at once" in screen.render()
     assert capfd.readouterr().err == ""
 
 

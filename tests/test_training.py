@@ -60,6 +60,19 @@ def test_the_loss_is_the_mean_over_the_images_of_all_parts() -> None:
         assert np.isfinite(parameter.value).all()
 
 
+def test_every_part_of_every_batch_drops_other_numbers() -> None:
+    training, seeds = begin(), []
+    step = training.learner.step
+
+    def noted(x: object, truth: object, seed: int) -> float:
+        seeds.append(seed)
+        return step(x, truth, seed)  # type: ignore[arg-type]
+
+    training.learner.step = noted  # type: ignore[method-assign,assignment]
+    assert len(list(training.steps())) == 20
+    assert len(set(seeds)) == 40
+
+
 def test_it_learns() -> None:
     longer = CFG.replace("max_batches=20", "max_batches=100").replace("steps=10,15", "steps=60,80")
     steps = list(begin(longer).steps())
@@ -84,6 +97,7 @@ def test_a_break_anywhere_leaves_no_trace_on_one_thread_or_two(adam: int) -> Non
                 training = Training(network(text, seed=99), pictures(), seed=3)  # other weights, other workers
                 training.restore(checkpoint)
             assert training.finished
+            assert not math.isnan(training.average)
             ends.append((bits(training), training.average))
     assert all(end == ends[0] for end in ends[1:])
 
@@ -101,7 +115,7 @@ def test_a_checkpoint_of_another_network_changes_nothing() -> None:
 
 
 def test_without_changes_the_pictures_stay_as_they_are() -> None:
-    training = begin(augment=False)
+    training = begin(CFG.replace("flip=0", "flip=1\nhue=.1"), augment=False)
     images, truths = training.loader.batch(0)
     data = pictures()
     known = {data.image(i).tobytes(): data.label(i) for i in range(len(data))}

@@ -116,8 +116,8 @@ def _train(options: argparse.Namespace, network: Classifier, data: Dataset, vali
     with (
         threads(options.threads),
         console.compiling_announced(),
-        training_screen(network.options.max_batches, options.json) as screen,
         stop_on_signals() as stop,
+        training_screen(network.options.max_batches, options.json, stop) as screen,
     ):
         training = Training(network, data, seed=settings["seed"], seen=seen, **learned)
         trainer = Trainer(

@@ -13,6 +13,7 @@ from minidarknet import console
 from minidarknet.metrics import json_line
 
 if TYPE_CHECKING:
+    from minidarknet.stopping import Stop
     from minidarknet.training import Step
     from minidarknet.validation import Validation
 
@@ -29,12 +30,14 @@ class TrainingScreen:
         The number of the last batch; 0 where there is none.
     as_json
         Whether every record goes to stdout as a line of JSON.
+    stop
+        Whether someone has asked to stop, which is told at once.
     """
 
     note, warning = staticmethod(console.note), staticmethod(console.warning)
 
-    def __init__(self, batches: int, as_json: bool) -> None:
-        self.batches, self.as_json, self.live = batches, as_json, False
+    def __init__(self, batches: int, as_json: bool = False, stop: Stop | None = None) -> None:
+        self.batches, self.as_json, self.live, self.stop = batches, as_json, False, stop
         self._step: Step | None = None
         self._losses: list[float] = []
         self._speed, self._left, self._top1 = 0.0, "", ""
@@ -45,7 +48,8 @@ class TrainingScreen:
         self._step, self._speed = step, speed
         self._left = "" if left is None else f"{clock(left)} left"
         if step.batch % self._stride == 0:
-            self._losses = [*self._losses, step.average]  # a new list, as another thread reads the old one
+            # A logarithm, or all but the beginning would be flat. A new list, as another thread reads the old one.
+            self._losses = [*self._losses, math.log(max(step.average, 1e-12))]
         if len(self._losses) >= 2 * CURVE:
             self._losses, self._stride = self._losses[1::2], 2 * self._stride
         if not self.live and monotonic() - self._said >= console.LOG_SECONDS:
@@ -74,9 +78,11 @@ class TrainingScreen:
 
     def render(self) -> str:
         """The lines on a terminal: where it is, the numbers, and the curve of the running loss."""
+        asked = self.stop is not None and self.stop.signal
+        end = "\n[yellow]stopping after this batch; Ctrl-C again stops at once, without saving[/]" if asked else ""
         step = self._step
         if step is None:
-            return "[dim]the first batch ...[/]"
+            return f"[dim]the first batch ...[/]{end}"
         where = self._where(step)
         if self.batches:
             done = step.batch / self.batches
@@ -86,7 +92,7 @@ class TrainingScreen:
         # Each letter stands for two neighbours once there are more points than letters.
         points, pair = self._losses, 1 + (len(self._losses) > CURVE)
         curve = console.spark([points[i] for i in range(len(points) - 1, -1, -pair)][::-1]) if points else ""
-        return f"{where}\n{self._numbers(step)}{top1}\nrunning loss [cyan]{curve}[/]"
+        return f"{where}\n{self._numbers(step)}{top1}\nrunning loss [cyan]{curve}[/]{end}"
 
 
 def clock(seconds: float) -> str:
@@ -99,8 +105,8 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def training_screen(batches: int, as_json: bool) -> Iterator[TrainingScreen]:
+def training_screen(batches: int, as_json: bool, stop: Stop) -> Iterator[TrainingScreen]:
     """Show a training run while the block works; the block tells the screen what happens."""
-    screen = TrainingScreen(batches, as_json)
+    screen = TrainingScreen(batches, as_json, stop)
     with console.live(screen.render) as screen.live:
         yield screen
