@@ -114,7 +114,7 @@ class Trainer:
         CheckpointError
             The first or the last checkpoint cannot be written.
         """
-        self._stop, self._failed = stop, False
+        self._stop, self._failing = stop, set[str]()
         self._silent, self._told, self._dead = set[str](), set[str](), set[int]()
         self._saved, self._saving = monotonic(), 0.0
         if self.validated < 0:
@@ -195,8 +195,9 @@ class Trainer:
         self.watcher.on_record(record)
         try:
             self._metrics.add(record)
+            self._failing.discard("metrics")
         except OSError as error:
-            self._warn_once(f"{self.files.metrics}: metrics cannot be written: {error.strerror or error}")
+            self._warn_once("metrics", f"{self.files.metrics}: metrics cannot be written: {error.strerror or error}")
 
     # -- validation ----------------------------------------------------------------------------------------------
 
@@ -260,15 +261,16 @@ class Trainer:
         try:
             self.save()
             self._draw()
-            self._failed = False
+            self._failing.discard("checkpoint")
         except CheckpointError as error:
             self._saved = monotonic()
-            self._warn_once(f"{error}. {self._last_checkpoint()} Training goes on, and will try again")
+            self._warn_once("checkpoint", f"{error}. {self._last_checkpoint()} Training goes on, and will try again")
 
-    def _warn_once(self, text: str) -> None:
-        if not self._failed:
+    def _warn_once(self, what: str, text: str) -> None:
+        """Say that something fails, but not again before it has gone well."""
+        if what not in self._failing:
             self.watcher.warning(text)
-        self._failed = True
+        self._failing.add(what)
 
     def _last_checkpoint(self) -> str:
         paths = self.files.store.paths()
