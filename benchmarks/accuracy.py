@@ -21,6 +21,7 @@ from benchmarks.figures import table
 from benchmarks.options import add_common
 from benchmarks.results import write
 from benchmarks.rounds import say
+from benchmarks.training import sgd
 from minidarknet.data import Dataset, open_dataset
 from minidarknet.loader import Loader
 from minidarknet.prediction import Classifier
@@ -56,10 +57,7 @@ def theirs(network: Classifier, train: Dataset, valid: Dataset, seed: int, threa
     torch.manual_seed(seed)
     o, shape = network.options, network.input_shape
     module: Any = to_torch_training(network).to(memory_format=torch.channels_last)
-    weights = [part for part in module.parameters() if part.dim() > 1]
-    others = [part for part in module.parameters() if part.dim() == 1]
-    groups = [{"params": weights, "weight_decay": o.decay}, {"params": others}]
-    optimizer = torch.optim.SGD(groups, o.learning_rate, o.momentum)
+    optimizer = sgd(module, network)
     with Loader(train, o, shape, o.batch, seed) as loader:
         for number, (images, truths) in enumerate(loader.start(), start=1):
             if number > o.max_batches:

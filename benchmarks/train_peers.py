@@ -3,8 +3,8 @@
     python -m benchmarks.train_peers                          tiny with 16 images, mnist with 128
     python -m benchmarks.train_peers --networks mnist --quick
 
-Engines take turns in processes of their own, as in peers.py. Before that, the probabilities of the first step are held
-against ours. Memory is the most that each process had, with its libraries.
+Engines take turns in processes of their own, as in peers.py. Before that, the probabilities after some steps, which
+depend on gradients and updates, are held against ours. Memory is the most that each process had, with its libraries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """A training step of one network in each engine: forward, loss, backward, and a step of gradient descent.
 
-The same weights, images and classes, and Darknet's momentum and decay for all. A runner returns the probabilities that
-the network gave in that step, before it learned from it. PyTorch is imported inside the functions: it may be missing.
+The same weights, images and classes, and Darknet's momentum and decay (of weights only) for all. A runner returns the
+probabilities that the network gave in that step, before it learned from it. Some larger steps have been taken by then,
+so that whoever compares the first answers compares gradients and updates too. PyTorch is imported inside the functions:
+it may be missing.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from minidarknet.learning import Learner
 from minidarknet.network import Network
 from minidarknet.optimizers import optimizer_for
 
+#: Steps that come before the first answer, and their rate: they move the loss a hundred times further than engines are
+#: apart by their rounding, and by what they divide batch norm's variance by.
+LEARNED, LARGE = 3, 3e-3
 #: Small enough that the random network's numbers stay finite however often it steps.
-RATE = 1e-4
+SMALL = 1e-4
 
 
 def classes(network: Network, count: int) -> Any:
@@ -32,12 +37,19 @@ def minidarknet(network: Network, x: Array, threads: int) -> Runner:
     learner, optimizer = Learner(network, len(x)), optimizer_for(network)
     truth = np.eye(network.output_shape.size, dtype=np.float32)[classes(network, len(x))]
 
-    def run() -> Array:
+    def step(rate: float) -> Array:
         learner.step(x, truth)
-        optimizer.step(RATE, len(x))
+        optimizer.step(rate, len(x))
         return network.output_layer.output[: len(x)]
 
-    return run
+    return learned(step)
+
+
+def learned(step: Callable[[float], Array]) -> Runner:
+    """A runner of small steps, after the larger ones."""
+    for _ in range(LEARNED):
+        step(LARGE)
+    return lambda: step(SMALL)
 
 
 def torch_eager(network: Network, x: Array, threads: int) -> Runner:
@@ -66,17 +78,29 @@ def _torch(
     order = torch.channels_last if channels_last else torch.contiguous_format
     module = finish(to_torch_training(network).to(memory_format=order))
     batch, target = torch.from_numpy(x).to(memory_format=order), torch.from_numpy(classes(network, len(x)))
-    o = network.options
-    optimizer = torch.optim.SGD(module.parameters(), RATE, o.momentum, weight_decay=o.decay)
+    optimizer = sgd(module, network)
 
-    def run() -> Array:
+    def step(rate: float) -> Array:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         scores = module(batch)
         cross_entropy(scores, target).backward()
         optimizer.step()
         return torch.softmax(scores.detach(), 1).numpy()
 
-    return run
+    return learned(step)
+
+
+def sgd(module: Any, network: Network) -> Any:
+    """PyTorch's gradient descent with the network's options: as in Darknet, decay pulls at weights only."""
+    import torch
+
+    o = network.options
+    weights = [part for part in module.parameters() if part.dim() > 1]
+    others = [part for part in module.parameters() if part.dim() == 1]
+    groups = [{"params": weights, "weight_decay": o.decay}, {"params": others}]
+    return torch.optim.SGD(groups, o.learning_rate, o.momentum)
 
 
 #: The first is ours, and what the others' probabilities are held against.

@@ -271,11 +271,9 @@ def _mismatch(header: Header, expected: list[Piece], size: int) -> str:
         f"{header.minor}) and {count:,} numbers. "
     )
     if size < need:
-        for piece, start in _places(expected):
-            begin, end = header.size + 4 * start, header.size + 4 * (start + piece.count)
-            if size < end:
-                text += f"It ends inside {piece.name}, which takes bytes {begin:,} to {end:,}. "
-                break
+        ends = ((piece, header.size + 4 * (start + piece.count)) for piece, start in _places(expected))
+        piece, end = next((piece, end) for piece, end in ends if size < end)
+        text += f"It ends inside {piece.name}, which takes bytes {end - 4 * piece.count:,} to {end:,}. "
     else:
         text += f"The network ends at byte {need:,}, and {size - need:,} bytes follow. "
     return text + _likely_reason(header, expected, size, count)

@@ -5,6 +5,7 @@ Nothing is needed but this package, which carries network, weights and pictures.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -15,8 +16,8 @@ from PIL import Image
 from minidarknet.cli import main
 from minidarknet.data import open_dataset
 
-#: What is held out of the set, and the places of three pictures in it.
-HELD_OUT, SHOWN = open_dataset("digits", "valid", channels=1), (0, 100, 200)
+#: Digits of which a picture is shown.
+SHOWN = (3, 5, 9)
 SHADES = " .:*#"
 
 
@@ -35,12 +36,15 @@ def drawn(pixels: np.ndarray) -> str:
 
 if __name__ == "__main__":
     run("summary", "digits")
+    held_out, home = open_dataset("digits", "valid", channels=1), Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
-        for place in SHOWN:
-            pixels = np.rint(255 * HELD_OUT.image(place)[0]).astype(np.uint8)
-            picture = Path(folder, f"a-{HELD_OUT.names[HELD_OUT.labels[place]]}.png")
-            Image.fromarray(pixels).save(picture)
+        os.chdir(folder)
+        for digit in SHOWN:
+            image = held_out.image(list(held_out.labels).index(digit))
+            pixels = np.rint(255 * image[0]).astype(np.uint8)
+            Image.fromarray(pixels).save(f"a-{digit}.png")
             print(f"\n{drawn(pixels)}", flush=True)
-            run("classify", "digits", str(picture), "--top", "3")
+            run("classify", "digits", f"a-{digit}.png", "--top", "3")
+        os.chdir(home)
     print("\nPhotos are next: `minidarknet fetch tiny`, then `minidarknet classify tiny dog.jpg`.")
     print("Or train this network yourself, in less than a minute: `minidarknet train digits`.")

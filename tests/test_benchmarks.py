@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import charts, ladder, peers, results, rounding, rounds, scaling
-from benchmarks.figures import block_length, difference, quartiles, ratio, table
+from benchmarks import charts, ladder, peers, results, rounding, rounds, scaling, training
+from benchmarks.figures import TOLERANCE, block_length, difference, quartiles, ratio, table
 from benchmarks.models import folded, pool_pads
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.rounds import Case, Plan, Row, compare, rotated
@@ -121,6 +121,64 @@ def test_the_torch_module_gives_our_answer() -> None:
     with torch.no_grad():
         answer = to_torch(net)(torch.from_numpy(x)).numpy()
     assert difference(answer, net.forward(x).reshape(2, -1)) < 1e-5
+
+
+TRAINED = """[net]
+channels=3
+height=9
+width=9
+momentum=0.9
+decay=0.01
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+pad=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+filters=5
+activation=linear
+[avgpool]
+[softmax]
+"""
+
+
+def learner(text: str = TRAINED) -> Network:
+    net = Network.from_cfg(parse_cfg(text))
+    net.initialize(seed=1)
+    return net
+
+
+@pytest.mark.parametrize("engine", ["train-torch", "train-torch-channels-last"])
+def test_torch_learns_the_same(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the Python package torch is missing")
+    monkeypatch.setattr(training, "LARGE", 0.1)
+    x = pictures(learner(), 64)
+
+    def answer(name: str, text: str = TRAINED) -> np.ndarray:
+        return training.TRAINING[name].prepare(learner(text), x, 1)().reshape(64, -1)
+
+    expected = answer("train-minidarknet")
+    assert difference(answer(engine), expected) < TOLERANCE
+    for right, wrong in (("momentum=0.9", "momentum=0.8"), ("decay=0.01", "decay=0.1")):  # each of which shows
+        assert difference(answer(engine, TRAINED.replace(right, wrong)), expected) > TOLERANCE
+
+
+def test_an_answer_depends_on_gradients_and_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = pictures(learner(), 4)
+    right = training.classes(learner(), 4)
+
+    def answer() -> np.ndarray:
+        return training.minidarknet(learner(), x, 1)().reshape(4, -1).copy()
+
+    after = answer()
+    monkeypatch.setattr(training, "LEARNED", 0)
+    before = answer()
+    assert -np.log(after[range(4), right]).mean() < -np.log(before[range(4), right]).mean()
+    assert difference(after, before) > TOLERANCE
 
 
 @pytest.mark.parametrize(("package", "writer"), [("onnx", "to_onnx"), ("torch", "to_torch")])

@@ -154,8 +154,7 @@ def test_the_demo_reads_three_digits(monkeypatch: pytest.MonkeyPatch, capfd: Scr
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["demo.py"])
     runpy.run_path(str(REPOSITORY / "scripts/demo.py"), run_name="__main__")
+    assert Path.cwd() == tmp_path
     lines = capfd.readouterr().out.splitlines()
-    answers = [(line, lines[number + 1]) for number, line in enumerate(lines) if ": Predicted in " in line]
-    assert len(answers) == 3
-    assert {line.split("a-")[-1][0] for line, _ in answers} >= {answer[0] for _, answer in answers}
-    assert all(line.split("a-")[-1][0] == answer[0] for line, answer in answers)
+    answers = [lines[number + 1][0] for number, line in enumerate(lines) if ": Predicted in " in line]
+    assert answers == ["3", "5", "9"]
