@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 BENCH = .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench crash screenshots clean
+.PHONY: help demo digits test lint types bench crash screenshots clean
 
 help: ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -16,8 +16,11 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,chart]'
 	@touch $@
 
-demo: $(VENV)/.installed ## set up, print Tiny Darknet's table, and classify a photo where there are weights
+demo: $(VENV)/.installed ## set up, print a network's table, and let it read handwritten digits
 	@$(BIN)/python scripts/demo.py
+
+digits: $(VENV)/.installed ## train the network that comes with minidarknet anew, twice, to the same bytes
+	@$(BIN)/python scripts/train_digits.py
 
 test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
 	$(BIN)/ruff check .

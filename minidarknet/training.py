@@ -154,9 +154,11 @@ class Training:
 
     def _step(self, batches: Iterator[Batch]) -> Step:
         options, number = self.options, self.batch + 1
+        # All of the batch before any of it is learned from: where a picture cannot be read, not even the rolling
+        # averages have moved, and a checkpoint is one of complete batches.
+        parts = [next(batches) for _ in range(options.subdivisions)]
         total = 0.0
-        for part in range(options.subdivisions):
-            images, truths = next(batches)
+        for part, (images, truths) in enumerate(parts):
             chance = int(np.random.SeedSequence([self.seed, DROPPED, number, part]).generate_state(1)[0])
             loss = self.learner.step(images, truths, chance)
             total += loss
@@ -242,7 +244,7 @@ def memory_needs(network: Network, part: int) -> dict[str, int]:
     return {
         **training_memory(network, part),
         "optimizer": 4 * len(slots) * learned,
-        "batches ahead": 4 * AHEAD * part * (network.input_shape.size + network.output_shape.size),
+        "pictures": 4 * (AHEAD * part + network.options.batch) * (network.input_shape.size + network.output_shape.size),
     }
 
 

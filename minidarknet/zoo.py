@@ -1,7 +1,7 @@
 """The networks that are known by name: `minidarknet fetch tiny`, then `minidarknet classify tiny dog.jpg`.
 
 A system is a cfg file that comes with minidarknet and, where they are published, weights and class names, which the
-user downloads once into a cache folder.
+user downloads once into a cache folder. Of `digits`, our own one, those come with minidarknet as well.
 """
 
 from __future__ import annotations
@@ -29,18 +29,26 @@ class Printed:
 
 @dataclass(frozen=True)
 class System:
-    """A network known by name; the files are None where none with a known hash is published."""
+    """A network known by name; the files are None where none with a known hash is published.
+
+    `carried` is one whose weights and names are files of this package.
+    """
 
     name: str
     title: str
     weights: RemoteFile | None = None
     names: RemoteFile | None = None
     printed: Printed | None = None
+    carried: bool = False
 
     @property
     def files(self) -> tuple[RemoteFile, ...]:
         """All that can be downloaded for it."""
         return tuple(file for file in (self.weights, self.names) if file is not None)
+
+    def file(self, ending: str) -> RemoteFile | None:
+        """The one that can be downloaded as `NAME.weights` or `NAME.names`."""
+        return {".weights": self.weights, ".names": self.names}[ending]
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ SYSTEMS: dict[str, System] = {
     "darknet": System("darknet", "Darknet Reference", printed=Printed(0.81, 61.1, 83.0, 28)),
     "alexnet": System("alexnet", "AlexNet", printed=Printed(2.27, 57.0, 80.3, 238)),
     "squeezenet": System("squeezenet", "SqueezeNet 1.0", printed=Printed(2.17, 57.5, 80.3, 4.8)),
+    "digits": System("digits", "Handwritten Digits", carried=True),
 }
 
 
@@ -109,7 +118,7 @@ def cfg_path(name: str) -> Path:
 
 
 def fetch(name: str, mirror: str | None = None, progress: Progress | None = None) -> list[Path]:
-    """Download the files of a system that are not in the cache folder yet.
+    """Download the files of a system that are not in the cache folder yet; of a carried one, all are here.
 
     Parameters
     ----------
@@ -133,6 +142,8 @@ def fetch(name: str, mirror: str | None = None, progress: Progress | None = None
         The name or the mirror makes no sense.
     """
     chosen = system(name)
+    if chosen.carried:
+        return [require_weights(name), require_names(name)]
     if not chosen.files:
         raise FetchError(_unpublished(chosen))
     return [fetch_file(file, cache_folder(), mirror, progress) for file in chosen.files]
@@ -144,27 +155,37 @@ def locate(name: str) -> Located:
     Downloaded files are checked for their size only; `fetch` has checked their hash, and does so again if asked.
     """
     chosen = system(name)
-    return Located(cfg_path(name), _in_cache(chosen.weights), _in_cache(chosen.names))
+    return Located(cfg_path(name), *(_here(chosen, ending) for ending in (".weights", ".names")))
 
 
 def require_weights(name: str) -> Path:
     """The weights of a system; a `FetchError` says how to get them where they are not here."""
-    return _require(system(name), system(name).weights, "weights")
+    return _require(system(name), ".weights", "weights")
 
 
 def require_names(name: str) -> Path:
     """The class names of a system; a `FetchError` says how to get them where they are not here."""
-    return _require(system(name), system(name).names, "class names")
+    return _require(system(name), ".names", "class names")
 
 
-def _require(chosen: System, file: RemoteFile | None, what: str) -> Path:
+def _require(chosen: System, ending: str, what: str) -> Path:
+    place, file = _here(chosen, ending), chosen.file(ending)
+    if place is not None:
+        return place
+    if chosen.carried:
+        raise InputError(f"{chosen.name}{ending} is missing from this installation: looked for it in {PACKAGE}")
     if file is None:
         raise FetchError(_unpublished(chosen))
-    place = _in_cache(file)
-    if place is None:
-        missing = f"the {what} of '{chosen.name}' are not here yet ({cache_folder() / file.name})"
-        raise FetchError(f"{missing}: run `minidarknet fetch {chosen.name}`")
-    return place
+    missing = f"the {what} of '{chosen.name}' are not here yet ({cache_folder() / file.name})"
+    raise FetchError(f"{missing}: run `minidarknet fetch {chosen.name}`")
+
+
+def _here(chosen: System, ending: str) -> Path | None:
+    """Where the file of a system with this ending is on this machine."""
+    if not chosen.carried:
+        return _in_cache(chosen.file(ending))
+    place = PACKAGE / f"{chosen.name}{ending}"
+    return place if place.is_file() else None
 
 
 def _in_cache(file: RemoteFile | None) -> Path | None:

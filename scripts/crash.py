@@ -25,6 +25,8 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BATCHES = 400
+#: How often one run is killed, at the most.
+EACH = 5
 CFG = f"""[net]
 batch=8
 subdivisions=2
@@ -129,13 +131,13 @@ def crash(kills: int, seed: int = 1, say: bool = False) -> int:
         while runs.kills < kills:
             count += 1
             backup = f"run-{count}"
-            # Once there were enough kills, the last run is left in peace.
-            while runs.kills < kills and not runs.live_and_die(backup, threads=1 + count % 2):
-                if say:
-                    print(f"run {count}: killed {runs.kills} times", file=sys.stderr)
+            for _ in range(EACH):
+                if runs.kills == kills or runs.live_and_die(backup, threads=1 + count % 2):
+                    break
+            # Then it is left in peace.
             assert runs.undisturbed(backup, threads=1 + count % 2) == expected, f"{backup} has come to other bits"
             if say:
-                print(f"run {count}: the same bits as undisturbed ({expected[0][:16]})", file=sys.stderr)
+                print(f"run {count}, {runs.kills} kills so far: the bits are the same", file=sys.stderr)
     return count
 
 

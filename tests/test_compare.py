@@ -185,7 +185,7 @@ def test_known_systems_are_told_by_their_parameters(name: str) -> None:
 
 def test_the_page_prints() -> None:
     """As on the page, with the size that its own counts give, except for SqueezeNet's operations."""
-    printed = {name: system.printed for name, system in zoo.SYSTEMS.items()}
+    printed = {name: system.printed for name, system in zoo.SYSTEMS.items() if name != "digits"}
     assert printed == {
         "alexnet": zoo.Printed(2.27, 57.0, 80.3, 238),
         "darknet": zoo.Printed(0.81, 61.1, 83.0, 28),

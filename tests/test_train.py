@@ -22,7 +22,7 @@ from minidarknet.cli import main
 from minidarknet.cli.train_screen import TrainingScreen, clock
 from minidarknet.data import open_dataset
 from minidarknet.loader import Loader
-from minidarknet.stopping import Stop
+from minidarknet.stopping import Stop, stop_on_signals
 from minidarknet.training import Step, Training
 from scripts.crash import crash
 from small_training import CFG, write_files
@@ -305,6 +305,28 @@ def test_clock() -> None:
 
 
 # -- signals ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_signal_asks_and_the_second_stops() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    for number, error, code in ((signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, SystemExit, 143)):
+        with stop_on_signals() as stop:
+            assert stop.exit_code == 0
+            signal.raise_signal(number)
+            assert stop.exit_code == code
+            with pytest.raises(error):
+                signal.raise_signal(number)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGINT)
+        assert stop.exit_code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def start(*words: str) -> subprocess.Popen[str]:

@@ -427,7 +427,7 @@ def test_unknown_name() -> None:
 
 
 def test_table() -> None:
-    assert list(zoo.SYSTEMS) == ["tiny", "darknet", "alexnet", "squeezenet"]
+    assert list(zoo.SYSTEMS) == ["tiny", "darknet", "alexnet", "squeezenet", "digits"]
     assert all(name == system.name for name, system in zoo.SYSTEMS.items())
 
 

@@ -30,7 +30,7 @@ columns:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("cfg", help="a cfg file, or the name of a known network: tiny, darknet, alexnet, squeezenet")
+    parser.add_argument("cfg", help="a cfg file, or a known network: tiny, darknet, alexnet, squeezenet, digits")
     parser.add_argument("weights", nargs="?", help="its weights (default: random ones, as the speed is the same)")
     parser.add_argument("--size", type=size, metavar="SIDE or WxH", help="resize the input, in pixels")
     add_timing_arguments(parser)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = USAGE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"ways to prepare a picture:\n{ways}"
-    parser.add_argument("network", metavar="NAME or CFG", help="a known network (tiny) or a cfg file")
+    parser.add_argument("network", metavar="NAME or CFG", help="a known network (tiny, digits) or a cfg file")
     parser.add_argument(
         "files", metavar="WEIGHTS, IMAGE", nargs="+", help="behind a cfg its weights; then pictures, folders, 'x/*.png'"
     )

@@ -6,7 +6,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cfg", help="a cfg file, or the name of a known network: tiny, darknet, alexnet, squeezenet")
+    parser.add_argument("cfg", help="a cfg file, or a known network: tiny, darknet, alexnet, squeezenet, digits")
     parser.add_argument("--batch", type=positive, help="images that the memory is counted for (default: the cfg's)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--plain", action="store_true", help="print Darknet's table and nothing else")

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"{EPILOG}\nways to prepare a picture:\n{ways}\n\nlooks at a picture (--tta):\n{views}"
     add = parser.add_argument
     add("data", metavar="DATA", help="pictures whose class is known")
-    add("network", metavar="NAME or CFG", help="a known network (tiny) or a cfg file")
+    add("network", metavar="NAME or CFG", help="a known network (tiny, digits) or a cfg file")
     add("weights", metavar="WEIGHTS", nargs="?", help="its weights")
     add("--names", metavar="FILE", help="the network's class names, one a line (default: the data's)")
     add("--part", default="valid", help="which of the pictures: train, valid (the default), test, or all")
