@@ -217,7 +217,7 @@ def sample(array: Array) -> NDArray[np.float32]:
 
 
 def _histogram(array: Array) -> tuple[list[int], tuple[float, float]]:
-    some = sample(array)
+    some = sample(array).astype(np.float64)  # in float32 the distance of two huge numbers would overflow
     if not some.size:
         return [0] * BARS, (0.0, 0.0)
     low, high = float(some.min()), float(some.max())
