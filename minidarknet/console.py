@@ -91,6 +91,13 @@ def warning(text: str) -> None:
     _err.print(f"[yellow]warning:[/] {escape(text)}")
 
 
+def go_on() -> bool:
+    """Wait for Enter; False where the answer begins with q, or nobody is there to answer."""
+    _err.print("[dim]Enter: next layer, q: quit[/] ", end="")
+    answer = sys.stdin.readline()
+    return bool(answer) and not answer.lower().startswith("q")
+
+
 @contextmanager
 def warnings_on_screen() -> Iterator[None]:
     """Within the block, Python's warnings are shown as ours, without file names of this package."""

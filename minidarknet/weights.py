@@ -178,20 +178,17 @@ def save(network: Network, path: str | PathLike[str], header: Header | None = No
 
     Parameters
     ----------
-    network
-        A network whose parameters have values.
-    path
-        The file; one that is there is replaced.
+    network, path
+        A network whose parameters have values, and the file; one that is there is replaced.
     header
-        The header to write, for example the one that `load` returned, which gives the same bytes again; by default
-        version 0.2.0 with `seen` 0.
+        The header to write; the one that `load` returned gives the same bytes again. By default 0.2.0 with `seen` 0.
     layers
         Save only so many of the first layers.
 
     Raises
     ------
     WeightsError
-        A parameter has no values, `seen` does not fit into this header, or the file cannot be written.
+        A parameter has no values, `seen` does not fit into the header, or the file cannot be written.
     """
     path, header = fspath(path), header or Header()
     arrays = []

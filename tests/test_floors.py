@@ -48,6 +48,7 @@ FLOORS = {
     "contact_sheet": 4,
     "reference": 4,
     "fine_tuning": 4,
+    "trace": 4,
     "comparison": 4,
     "checkpoint": 4,
     "symptoms": 4,

@@ -24,6 +24,7 @@ COMMANDS = {
     "new": "make a cfg of your own from a known one: for other classes, with frozen layers",
     "partial": "keep the first layers of a weights file, as a start for another network",
     "explain-cfg": "say what every section and option of a cfg means, with type, default and bounds",
+    "trace": "watch a picture flow through a network: every stage with its numbers, verified if you like",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
     "augment": "draw what a network will see of its training pictures, on a contact sheet",
@@ -38,6 +39,7 @@ examples:
   minidarknet classify cfg/tiny.cfg tiny.weights dog.jpg --names imagenet.names
   minidarknet train photos/ my.cfg
   minidarknet validate photos/ my.cfg my.weights
+  minidarknet trace tiny dog.jpg
   minidarknet bench tiny
   minidarknet compare tiny squeezenet
 

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from minidarknet.images import find_images
     from minidarknet.prediction import load
 
-    weights, arguments = _split(options)
+    weights, arguments = split_weights(options)
     paths = find_images(arguments)
     with console.compiling_announced():
         net = load(
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         return _classify(net, paths, options)
 
 
-def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
+def split_weights(options: argparse.Namespace) -> tuple[str | None, list[str]]:
     """Tell the weights from the pictures: a cfg is followed by its weights, a name is not."""
     from minidarknet import zoo
     from minidarknet.images import SUFFIXES

@@ -1,0 +1,13 @@
+"""Seeing inside a network: what every stage of every layer makes of a picture.
+
+    run = trace(network, picture)          all stages, with their numbers and arrays
+    for stage in run.stages:
+        print(stage.layer, stage.name, stage.mean, stage.dead)
+    run.save_npz("dog.npz")
+
+Tracing reads `Network.stages` and changes nothing: an untraced run pays nothing for it, and gives the same bits.
+"""
+
+from minidarknet.trace.records import SCHEMA, Stage, Trace, trace
+
+__all__ = ["SCHEMA", "Stage", "Trace", "trace"]
