@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minidarknet.errors import InputError
 from minidarknet.layers.parameter import Array
@@ -46,7 +48,7 @@ def differences(a: Mapping[str, Array], b: Mapping[str, Array]) -> list[Differen
     return found
 
 
-def difference(name: str, one: Array, other: Array) -> Difference:
+def difference(name: str, one: NDArray[Any], other: NDArray[Any]) -> Difference:
     """How far `other` lies from `one`."""
     odd, also_odd = ~np.isfinite(one), ~np.isfinite(other)
     if (odd != also_odd).any():

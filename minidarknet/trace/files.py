@@ -44,7 +44,8 @@ def _cell(value: Any) -> Any:
 def to_timeline(run: Trace) -> str:
     """Chrome's trace events: a complete event for each layer, and inside of it one for each stage; microseconds."""
     events: list[dict[str, Any]] = []
-    now, layers = 0.0, {}
+    now = 0.0
+    layers: dict[int, tuple[float, float]] = {}
     for stage in run.stages:
         length = 1e6 * (stage.seconds or 0)
         facts = {"shape": list(stage.shape), "mean": stage.mean, "zeros": stage.zeros}
