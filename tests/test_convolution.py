@@ -140,13 +140,13 @@ def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> N
     assert np.array_equal(forward(layer, x, folded=True), before)
 
 
-#: Pixels and numbers of a slab, and pixels and channels of one of planes: as they are, a line or register at a time,
-#: and some that end within an image.
-SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "PLANE_CHANNELS")
+#: Pixels and numbers of a slab, pixels and channels of one of planes, and numbers of one of frequencies: as they are, a
+#: line or register at a time, and some that end within an image.
+SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "PLANE_CHANNELS", "SLAB_FREQUENCIES")
 SLABS = {
     "as they are": tuple(getattr(weight_gradient, name) for name in SIZES),
-    "lines": (1, 1, 1, 1),
-    "few": (90, 9000, 3 * LANES, 15),
+    "lines": (1, 1, 1, 1, 1),
+    "few": (90, 9000, 3 * LANES, 15, 20_000),
 }
 
 

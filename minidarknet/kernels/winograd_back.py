@@ -105,94 +105,88 @@ def winograd_weight_sums(
     rows: int,
     columns: int,
     lines: int,
-    shares: int,
-    threads: int,
+    frequencies: Floats,
     scratch: Floats,
 ) -> None:
     """Sum up the products of the frequencies of a group's grads (batch, all filters, cells) and images (batch, all
     channels, height, width).
 
+    Slab by slab, threads first share the lines of patches, and turn them; then they share the sums, which are one for
+    each frequency and block of filters. So nothing is turned twice, and each sum has one writer and one order.
+
     Parameters
     ----------
     sums
-        (parts, numbers): blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK.
+        Blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK numbers.
     rows, columns
         Sides of the grads' planes.
     lines
         Lines of patches in a slab.
-    shares
-        How many shares the filters are split into.
+    frequencies
+        Those of a slab: `frequencies_size` numbers.
     scratch
-        (threads, numbers) for each of `threads` threads; see `scratch_sizes`.
+        (threads, `line_size` numbers).
     """
     batch, all_channels, height, width = images.shape
-    all_filters, cells = grads.shape[1], rows * columns
+    all_filters, cells, threads = grads.shape[1], rows * columns, len(scratch)
     patch_rows, patch_columns = (rows + OUT - 1) // OUT, (columns + OUT - 1) // OUT
-    parts, blocks = len(sums), (filters + BLOCK - 1) // BLOCK
+    blocks = (filters + BLOCK - 1) // BLOCK
     step = (channels + LANES - 1) // LANES * LANES  # between the frequencies of two patches
     pitch = (step + WIDE) * BLOCK  # between the sums of two frequencies
-    image_size, grad_size, image_frequencies = scratch_sizes(channels, patch_columns, lines)
-    row_length, grad_length = OUT * patch_columns + SIZE - 1, OUT * patch_columns
+    row_length, grad_length, high = OUT * patch_columns + SIZE - 1, OUT * patch_columns, OUT + SIZE - 1
     source, flat = images.reshape(-1), grads.reshape(-1)
-    for thread in prange(threads):
-        number: Any = np.int64(thread)  # a parallel index is unsigned
-        image = scratch[number]
-        grad, turned = image[image_size:], image[image_size + grad_size :]
-        turned_grad = turned[image_frequencies:]
-        places = np.arange(lines * patch_columns) * step
-        for task in range(number * parts * shares // threads, (number + 1) * parts * shares // threads):
-            part, share = task // shares, task % shares
-            total = sums[part]
-            begin, end = share * blocks // shares, (share + 1) * blocks // shares
-            fill(total, begin * FREQUENCIES * pitch, end * FREQUENCIES * pitch)
-            line, last = part * batch * patch_rows // parts, (part + 1) * batch * patch_rows // parts
-            while line < last:
-                count = min(lines, last - line)
-                patches = count * patch_columns
-                for i in range(count):
-                    b, top = (line + i) // patch_rows, (line + i) % patch_rows * OUT
-                    s, high = (b * all_channels + first_channel) * height * width, OUT + SIZE - 1
-                    turn_image(image, 0, source, s, channels, height, width, top - padding, high, padding, row_length)
+    places = np.arange(lines * patch_columns) * step
+    turned_grads = frequencies[FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE :]
+    for line in range(0, batch * patch_rows, lines):
+        count = min(lines, batch * patch_rows - line)
+        patches = count * patch_columns
+        for thread in prange(threads):
+            number: Any = np.int64(thread)  # a parallel index is unsigned
+            image = scratch[number]
+            grad = image[high * row_length * channels + BLOCK + WIDE :]
+            for i in range(number * count // threads, (number + 1) * count // threads):
+                b, top = (line + i) // patch_rows, (line + i) % patch_rows * OUT
+                s = (b * all_channels + first_channel) * height * width
+                turn_image(image, 0, source, s, channels, height, width, top - padding, high, padding, row_length)
+                for x in range(patch_columns):
+                    for c in range(0, channels, LANES):
+                        v, p = (i * patch_columns + x) * step + c, OUT * x * channels + c
+                        turn_pixels(frequencies, v, patches * step, image, p, row_length * channels, channels)
+                for block in range(blocks):
+                    f = block * BLOCK
+                    lanes = LANES if filters - f <= LANES else BLOCK
+                    for y in range(OUT):
+                        t = y * grad_length * BLOCK
+                        if top + y < rows:
+                            s = (b * all_filters + first_filter + f) * cells + (top + y) * columns
+                            turn_plane(grad, t, BLOCK, flat, s, cells, filters - f, columns, lanes)
+                            fill(grad, t + columns * BLOCK, t + grad_length * BLOCK)
+                        else:
+                            fill(grad, t, t + grad_length * BLOCK)
                     for x in range(patch_columns):
-                        for c in range(0, channels, LANES):
-                            v, p = (i * patch_columns + x) * step + c, OUT * x * channels + c
-                            turn_pixels(turned, v, patches * step, image, p, row_length * channels, channels)
-                for block in range(begin, end):
-                    f, lanes = block * BLOCK, LANES if filters - block * BLOCK <= LANES else BLOCK
-                    for i in range(count):
-                        b, top = (line + i) // patch_rows, (line + i) % patch_rows * OUT
-                        for y in range(OUT):
-                            t = y * grad_length * BLOCK
-                            if top + y < rows:
-                                s = (b * all_filters + first_filter + f) * cells + (top + y) * columns
-                                turn_plane(grad, t, BLOCK, flat, s, cells, filters - f, columns, lanes)
-                                fill(grad, t + columns * BLOCK, t + grad_length * BLOCK)
-                            else:
-                                fill(grad, t, t + grad_length * BLOCK)
-                        for x in range(patch_columns):
-                            for lane in range(0, lanes, LANES):
-                                v, p = (i * patch_columns + x) * BLOCK + lane, OUT * x * BLOCK + lane
-                                turn_grads(turned_grad, v, patches * BLOCK, grad, p, grad_length * BLOCK, BLOCK)
-                    for q in range(FREQUENCIES):
-                        m = (block * FREQUENCIES + q) * pitch
-                        g, s = q * patches * BLOCK, q * patches * step
-                        add_run(total, m, turned_grad, g, turned, s, places[:patches], channels, filters - f)
-                line += count
+                        for lane in range(0, lanes, LANES):
+                            v = (block * FREQUENCIES * patches + i * patch_columns + x) * BLOCK + lane
+                            p = OUT * x * BLOCK + lane
+                            turn_grads(turned_grads, v, patches * BLOCK, grad, p, grad_length * BLOCK, BLOCK)
+        for task in prange(blocks * FREQUENCIES):
+            sum_: Any = np.int64(task)
+            f, q = sum_ // FREQUENCIES * BLOCK, sum_ % FREQUENCIES
+            if line == 0:
+                fill(sums, sum_ * pitch, (sum_ + 1) * pitch)
+            g, s = sum_ * patches * BLOCK, q * patches * step
+            add_run(sums, sum_ * pitch, turned_grads, g, frequencies, s, places[:patches], channels, filters - f)
 
 
-@scalar
-def scratch_sizes(channels: int, patch_columns: int, lines: int) -> Any:
-    """Numbers of a thread's scratch for a line of an image, a line of a block of gradients, and an image's slab of
-    frequencies; behind them come those of a block of gradients."""
-    step = (channels + LANES - 1) // LANES * LANES
+def frequencies_size(channels: int, filters: int, patches: int) -> int:
+    """Numbers of the frequencies of so many patches: of the image, and behind them of the gradients."""
+    step, wide = -(-channels // LANES) * LANES, -(-filters // BLOCK) * BLOCK
+    return FREQUENCIES * patches * (step + wide) + BLOCK + WIDE
+
+
+def line_size(channels: int, patch_columns: int) -> int:
+    """Numbers of a thread's scratch: a line of patches of the image, and of a block of the gradients."""
     image = (OUT + SIZE - 1) * (OUT * patch_columns + SIZE - 1) * channels + BLOCK + WIDE
-    grad = OUT * OUT * patch_columns * BLOCK
-    return image, grad, FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE
-
-
-def scratch_size(channels: int, patch_columns: int, lines: int) -> int:
-    """Numbers of scratch for each thread."""
-    return int(sum(scratch_sizes(channels, patch_columns, lines))) + FREQUENCIES * lines * patch_columns * BLOCK
+    return image + OUT * OUT * patch_columns * BLOCK
 
 
 def back_matrix() -> NDArray[np.float64]:
@@ -203,25 +197,19 @@ def back_matrix() -> NDArray[np.float64]:
 
 @kernel
 def add_winograd_sums(gradient: Floats, sums: Floats, a: NDArray[np.float64]) -> None:
-    """Turn what `winograd_weight_sums` has summed up, all parts in order, into weights, and add it to gradient
-    (filters, channels, 3, 3)."""
+    """Turn what `winograd_weight_sums` has summed up into weights, and add it to gradient (filters, channels, 3, 3)."""
     filters, channels = gradient.shape[:2]
     pitch = ((channels + LANES - 1) // LANES * LANES + WIDE) * BLOCK
     for task in prange((filters + BLOCK - 1) // BLOCK * channels):
         block, c = np.int64(task) // channels, np.int64(task) % channels
-        total, half = np.zeros((IN, IN, BLOCK)), np.zeros((SIZE, IN, BLOCK))
-        for part in range(len(sums)):
-            for i in range(IN):
-                for j in range(IN):
-                    m = (block * FREQUENCIES + IN * i + j) * pitch + c * BLOCK
-                    run = sums[part, m : m + BLOCK]
+        half = np.zeros((SIZE, IN, BLOCK))
+        for i in range(IN):
+            for j in range(IN):
+                m = (block * FREQUENCIES + IN * i + j) * pitch + c * BLOCK
+                run = sums[m : m + BLOCK]
+                for y in range(SIZE):
                     for lane in range(BLOCK):
-                        total[i, j, lane] += run[lane]
-        for y in range(SIZE):
-            for i in range(IN):
-                for j in range(IN):
-                    for lane in range(BLOCK):
-                        half[y, j, lane] += a[y, i] * total[i, j, lane]
+                        half[y, j, lane] += a[y, i] * run[lane]
         for lane in range(min(BLOCK, filters - block * BLOCK)):
             for y in range(SIZE):
                 for x in range(SIZE):

@@ -20,7 +20,13 @@ from minidarknet.kernels.point_sums import add_point_sums, point_sums
 from minidarknet.kernels.simd import BLOCK, LANES
 from minidarknet.kernels.tile import SLACK, WIDE
 from minidarknet.kernels.weight_sums import add_weight_sums, weight_sums
-from minidarknet.kernels.winograd_back import add_winograd_sums, back_matrix, scratch_size, winograd_weight_sums
+from minidarknet.kernels.winograd_back import (
+    add_winograd_sums,
+    back_matrix,
+    frequencies_size,
+    line_size,
+    winograd_weight_sums,
+)
 from minidarknet.layers.base import Run
 from minidarknet.layers.convolver import Convolver
 from minidarknet.layers.parameter import Array
@@ -32,6 +38,8 @@ SLAB_PIXELS, SLAB_NUMBERS = 2048, 128_000
 PLANE_PIXELS, PLANE_CHANNELS = 2048, 36
 #: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
 TASKS, SUMS = 16, 2_000_000
+#: Numbers of all frequencies of a slab, which all threads share: as many as the third-level cache should hold.
+SLAB_FREQUENCIES = 2_000_000
 #: Winograd's sums are four times as many: from so many channels and filters on it pays, up to so many products of them.
 SOME, FEW = 16, 256 * 256
 #: From so many pixels on, the last register of a plane wastes little.
@@ -143,32 +151,34 @@ class WinogradGradient:
     def lines(self) -> int:
         """Lines of patches in a slab."""
         g = self.geometry
-        return max(1, SLAB_NUMBERS // (FREQUENCIES * max(g.part, BLOCK)) // self.patches[1])
+        return max(1, SLAB_FREQUENCIES // frequencies_size(g.part, g.filters, self.patches[1]))
 
     @cached_property
     def sums_size(self) -> int:
-        """Numbers of the sums of one part."""
-        g = self.geometry
-        step = -(-g.part // LANES) * LANES
-        return aligned(-(-g.filters // BLOCK) * FREQUENCIES * (step + WIDE) * BLOCK)
+        step = -(-self.geometry.part // LANES) * LANES
+        return aligned(-(-self.geometry.filters // BLOCK) * FREQUENCIES * (step + WIDE) * BLOCK)
 
     @cached_property
-    def scratch(self) -> int:
+    def line_size(self) -> int:
         """Numbers of scratch for each thread."""
-        return aligned(scratch_size(self.geometry.part, self.patches[1], self.lines))
+        return aligned(line_size(self.geometry.part, self.patches[1]))
 
-    def parts(self, batch: int) -> int:
-        slabs = max(1, batch * self.patches[0] // self.lines)
-        return max(1, min(TASKS, slabs, SUMS // self.sums_size))
+    def slab(self, batch: int) -> int:
+        """Lines of patches in a slab, which need not be more than there are."""
+        return min(self.lines, batch * self.patches[0])
+
+    def frequencies_size(self, batch: int) -> int:
+        g = self.geometry
+        return aligned(frequencies_size(g.part, g.filters, self.slab(batch) * self.patches[1]))
 
     def workspace_size(self, batch: int) -> int:
-        return self.parts(batch) * self.sums_size + int(numba.config.NUMBA_NUM_THREADS) * self.scratch
+        return self.sums_size + self.frequencies_size(batch) + int(numba.config.NUMBA_NUM_THREADS) * self.line_size
 
     def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
         """Add the gradient to gradient (filters, channels / groups, 3, 3)."""
-        g, batch, threads, parts = self.geometry, len(x), run.threads, self.parts(len(x))
-        sums, rest = np.split(run.workspace, [parts * self.sums_size])
-        sums = sums.reshape(parts, self.sums_size)
+        g, batch, size = self.geometry, len(x), self.line_size
+        cuts = np.cumsum([self.sums_size, self.frequencies_size(batch)])
+        sums, frequencies, rest = np.split(run.workspace, cuts)
         for group in range(g.groups):
             winograd_weight_sums(
                 sums,
@@ -181,10 +191,9 @@ class WinogradGradient:
                 g.padding,
                 g.target.height,
                 g.target.width,
-                self.lines,
-                min(-(-g.filters // BLOCK), -(-TASKS // parts)),
-                threads,
-                rest[: threads * self.scratch].reshape(threads, self.scratch),
+                self.slab(batch),
+                frequencies,
+                rest[: run.threads * size].reshape(run.threads, size),
             )
             add_winograd_sums(gradient[group * g.filters : (group + 1) * g.filters], sums, back_matrix())
 
