@@ -89,13 +89,14 @@ def _pixel(net: Classifier, photo: Array, last: Explanation) -> dict[str, Any] |
     if last.lead is None or last.lead.source is None:
         return None
     place: Place = last.lead.source
-    there = photo_pixel(*photo.shape[1:], net.preprocess, (net.home.height, net.home.width), place)
+    _, height, width = photo.shape
+    there = photo_pixel(height, width, net.preprocess, (net.home.height, net.home.width), place)
     return {
         "channel": place.channel,
         "row": place.row,
         "column": place.column,
         "value": last.lead.value,
-        "photo": None if there is None else {"row": there[0], "column": there[1], "sides": list(photo.shape[1:])},
+        "photo": None if there is None else {"row": there[0], "column": there[1], "sides": [height, width]},
     }
 
 
