@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--random-weights", type=int, metavar="SEED", help="draw weights at random (to try a cfg)")
     add("--all", action="store_true", help="print all terms, not only those that add most")
     add("--chain", action="store_true", help="follow the largest term, layer by layer, back to a pixel")
+    add("--backward", action="store_true", help="the loss's gradient by the number, and what it is made of")
+    add("--truth", metavar="CLASS", help="for --backward: what the picture shows, a class's number or name")
     add("--json", action="store_true", help="print everything for a program to read")
 
 
@@ -52,6 +54,10 @@ def run(options: argparse.Namespace) -> int:
     weights, rest = split_weights(options)
     if len(rest) != 2:
         raise UsageError(f"{' '.join(rest)}: expected one picture and one place behind it, such as dog.jpg 4:7,20,31")
+    if options.backward != (options.truth is not None):
+        raise UsageError("--backward and --truth CLASS belong together: a loss is the distance from a truth")
+    if options.backward and options.chain:
+        raise UsageError("--chain follows numbers, and --backward gradients: choose one of them")
     picture, text = rest
     with console.compiling_announced():
         net = load(
@@ -66,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
         if net.home.is_image:
             net.resize(*image.shape[1:])
         place = read_place(text, net)
+        if options.backward:
+            return _backward(net, image, place, options)
         seen = see(net, image[None])
     found = chain(seen, place) if options.chain else [explain(seen, place)]
     pixel = _pixel(net, photo, found[-1]) if options.chain else None
@@ -80,6 +88,41 @@ def run(options: argparse.Namespace) -> int:
 
         print_number(net, found[0], options.all)
     return _verdict(found)
+
+
+def _backward(net: Classifier, image: Array, place: Place, options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from minidarknet import console
+    from minidarknet.explain.back import explain_back, truth_size
+
+    truth = np.zeros(truth_size(net), np.float32)
+    truth[_class(net, options.truth, len(truth))] = 1
+    found = explain_back(net, image[None], truth, place)
+    if options.json:
+        if not all(map(math.isfinite, (found.loss, found.learned, found.value))):
+            raise NonFiniteError(f"{net.path}: {place} has a gradient of {found.learned}, which JSON cannot hold")
+        console.result_json({"schema": 1, "cfg": net.path, "preprocess": net.preprocess, **found.as_dict()})
+    else:
+        from minidarknet.cli.explain_screen import print_gradient
+
+        print_gradient(net, found, options.all)
+    if not found.agrees:
+        console.error(
+            f"{place}: learning says {found.learned:.9g}, and the terms {found.value:.9g}: {found.off:.2e} apart, "
+            f"where rounding explains {found.bound:.2e}"
+        )
+    return 0 if found.agrees else 1
+
+
+def _class(net: Classifier, text: str, count: int) -> int:
+    """The number of a class that is named by its number or its name."""
+    if text in net.names:
+        return list(net.names).index(text)
+    if text.isdecimal() and int(text) < count:
+        return int(text)
+    names = "" if net.names else "; for names, --names FILE"
+    raise UsageError(f"--truth {text}: expected the name of a class or its number, 0 to {count - 1}{names}")
 
 
 def _pixel(net: Classifier, photo: Array, last: Explanation) -> dict[str, Any] | None:

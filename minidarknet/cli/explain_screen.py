@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from minidarknet.explain import Explanation, Term
+    from minidarknet.explain.back import Gradient
     from minidarknet.network import Network
 
 #: Without --all: rows of a table, windows that are drawn; and the largest side of a window that is drawn.
@@ -179,3 +180,48 @@ def print_chain(network: Network, links: list[Explanation], pixel: dict[str, Any
         f"pixel: row {pixel['row']}, column {pixel['column']} of the input, channel {pixel['channel']} ({colour}) = "
         f"{pixel['value']:.6g}; {shown}"
     )
+
+
+# -- gradients -------------------------------------------------------------------------------------------------------
+
+
+def print_gradient(network: Network, found: Gradient, everything: bool) -> None:
+    """The gradient of the loss by a number: what each layer that has read it adds, and the largest terms."""
+    from minidarknet import console
+
+    place = found.place
+    console.result(
+        f"layer {place.layer} [{found.kind}], channel {place.channel}, row {place.row}, column {place.column}"
+    )
+    console.result(f"= {found.number:.9g} in a pass of learning, whose loss is {found.loss:.9g}")
+    console.result(f"gradient of the loss by it: {found.learned:.9g}")
+    if found.inward is not None:
+        console.result(f"gradient by its product, before batch norm and activation: {found.inward:.9g}")
+    console.note("learning takes the picture's own statistics for batch norm; dropout and crops are drawn from seed 0")
+    if network.options.darknet_quirks:
+        console.note(f"{network.path} asks for darknet_quirks, which change gradients; this is the true one")
+    if not found.terms:
+        console.result("\nno layer has read it, so nothing comes back to it")
+        return
+    parts: dict[int, list[float]] = {}
+    for term in found.terms:
+        parts.setdefault(term.reader, []).append(term.product)
+    console.result("\nwhat comes back")
+    rows = [[name(network, reader), f"{len(p):,}", f"{math.fsum(p):.9g}"] for reader, p in parts.items()]
+    far = "the same" if found.off == 0 else f"{found.off:.1e} apart, rounding explains {found.bound:.1e}"
+    rows += [["all together", f"{len(found.terms):,}", f"{found.value:.9g}"]]
+    rows += [[f"what learning says: {far}", "", f"{found.learned:.9g}"]]
+    console.table(["from ", "terms", "sum"], rows)
+    terms = found.largest(None if everything else ROWS)
+    more = "" if len(terms) == len(found.terms) else f", the {len(terms)} that add most"
+    console.result(f"\n{len(found.terms):,} term{'s' if len(found.terms) > 1 else ''}{more}")
+    most = max(abs(term.product) for term in found.terms) or 1.0
+    rows = [
+        [
+            f"{term.what} {term.place}" if term.place else f"{term.reader}: {term.what}",
+            *(f"{value:.6g}" for value in (term.gradient, term.factor, term.product)),
+            console.bar(abs(term.product) / most, BAR),
+        ]
+        for term in terms
+    ]
+    console.table(["gradient by ", "is", "factor", "adds", ""], rows)

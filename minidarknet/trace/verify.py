@@ -28,7 +28,7 @@ EPSILON, LOWEST = 1e-6, float(np.finfo(np.float32).min)
 class Check:
     """One stage: how far it lies from its float64 value, absolute and as a share of its largest number.
 
-    None where there is no second way to compute it.
+    None where there is nothing to compare it with.
     """
 
     stage: Stage
