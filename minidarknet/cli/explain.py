@@ -24,7 +24,7 @@ PLACE is LAYER:CHANNEL,ROW,COLUMN, all counted from 0; LAYER:CHANNEL is enough w
   minidarknet explain tiny dog.jpg 4:7,20,31 --chain     the largest term, layer by layer, back to a pixel
   minidarknet explain tiny dog.jpg 4:7,20,31 --backward --truth 250     the loss's gradient, and where it came from
 
-exit codes: 0 ok; 1 the explanation's number is not the kernel's; 2 no such place; 4 a number is not finite (--json)
+exit codes: 0 ok; 1 the explanation's number is not the kernel's; 2 no such place; 4 a number is not finite
 """
 
 
@@ -87,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         from minidarknet.cli.explain_screen import print_number
 
         print_number(net, found[0], options.all)
+    _check_finite(net, found)
     return _verdict(found)
 
 
@@ -99,9 +100,9 @@ def _backward(net: Classifier, image: Array, place: Place, options: argparse.Nam
     truth = np.zeros(truth_size(net), np.float32)
     truth[_class(net, options.truth, len(truth))] = 1
     found = explain_back(net, image[None], truth, place)
+    if not all(map(math.isfinite, (found.loss, found.learned, found.value))):
+        raise NonFiniteError(f"{net.path}: {place} has a gradient of {found.learned}, of a loss of {found.loss}")
     if options.json:
-        if not all(map(math.isfinite, (found.loss, found.learned, found.value))):
-            raise NonFiniteError(f"{net.path}: {place} has a gradient of {found.learned}, which JSON cannot hold")
         console.result_json({"schema": 1, "cfg": net.path, "preprocess": net.preprocess, **found.as_dict()})
     else:
         from minidarknet.cli.explain_screen import print_gradient
@@ -148,10 +149,7 @@ def _print_json(
 ) -> None:
     from minidarknet import console
 
-    for explanation in found:
-        numbers = [explanation.kernel, *(step.value for step in explanation.steps)]
-        if not all(map(math.isfinite, numbers)):
-            raise NonFiniteError(f"{net.path}: {explanation.title} is {explanation.kernel}, which JSON cannot hold")
+    _check_finite(net, found)
     about = {"schema": 1, "cfg": net.path, "preprocess": net.preprocess, "input": list(net.input_shape.array_shape)}
     if options.chain:
         terms = None if options.all else 10
@@ -159,6 +157,16 @@ def _print_json(
         console.result_json({**about, "chain": links, "pixel": pixel})
     else:
         console.result_json({**about, **found[0].as_dict()})
+
+
+def _check_finite(net: Classifier, found: list[Explanation]) -> None:
+    """Raise where a number, or a step towards it, is NaN or infinite."""
+    for explanation in found:
+        if not math.isfinite(explanation.kernel):
+            raise NonFiniteError(f"{net.path}: {explanation.title} is {explanation.kernel}")
+        for step in explanation.steps:
+            if not math.isfinite(step.value):
+                raise NonFiniteError(f"{net.path}: {explanation.title}: {step.name} is {step.value}")
 
 
 def _verdict(found: list[Explanation]) -> int:

@@ -71,15 +71,18 @@ def _print_windows(found: Explanation, everything: bool) -> None:
         return
     for c in order if everything else order[:WINDOWS]:
         terms = found.terms[c * rows * columns : (c + 1) * rows * columns]
-        outside = [term.source is None for term in terms]
-        grids = [[f"{'outside' if out else f'{t.value:.4g}'}" for out, t in zip(outside, terms, strict=True)]]
-        titles = ["numbers"]
+        grids, titles = [[_cell(term, term.value) for term in terms]], ["numbers"]
         if any(term.factor != 1 for term in terms):
-            grids += [[f"{term.factor:.4g}" for term in terms], [f"{term.product:.4g}" for term in terms]]
+            grids += [[f"{term.factor:.4g}" for term in terms], [_cell(term, term.product) for term in terms]]
             titles = ["numbers", "kernel", f"products, sum {sums[c]:.6g}"]
         console.result(f"\nchannel {first + c}, {_corner(found, c)}")
         for line in beside(titles, grids, columns):
             console.result(line)
+
+
+def _cell(term: Term, value: float) -> str:
+    """A number of a window; a point where the window is outside of the picture."""
+    return "." if term.source is None else f"{value + 0.0:.4g}"  # no -0
 
 
 def _first_channel(found: Explanation) -> int:
@@ -132,7 +135,7 @@ def _print_terms(found: Explanation, everything: bool) -> None:
     titles = ["place ", "number", *(["factor", "adds"] if weighted else []), ""]
     rows = []
     for term in terms:
-        numbers = [f"{term.value:.6g}", *([f"{term.factor:.6g}", f"{term.product:.6g}"] if weighted else [])]
+        numbers = [f"{term.value:.6g}", *([f"{term.factor:.6g}", f"{term.product + 0.0:.6g}"] if weighted else [])]
         rows.append([str(term.source), *numbers, console.bar(abs(term.product) / most, BAR)])
     console.table(titles, rows)
 
@@ -219,7 +222,7 @@ def print_gradient(network: Network, found: Gradient, everything: bool) -> None:
     rows = [
         [
             f"{term.what} {term.place}" if term.place else f"{term.reader}: {term.what}",
-            *(f"{value:.6g}" for value in (term.gradient, term.factor, term.product)),
+            *(f"{value + 0.0:.6g}" for value in (term.gradient, term.factor, term.product)),
             console.bar(abs(term.product) / most, BAR),
         ]
         for term in terms

@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
         )
         if picture is None:
             assert dump is not None
+            assert dump.input is not None
             image = dump.input
         else:
             image = net.prepare(read_image(picture, net.home.channels))[None]

@@ -166,8 +166,9 @@ def explain_back(network: Network, x: ArrayLike, truth: ArrayLike, place: Place)
             start = 0
             for position, read in enumerate(layer.reads):
                 if read == place.layer and layer.index in before:
-                    arrays = outputs[read], outputs[layer.index], before[layer.index], after[layer.index]
-                    reader = Reader(layer, position, start, *(array[0] for array in arrays), truth=wanted[0])
+                    source, output = outputs[read][0], outputs[layer.index][0]
+                    grads = before[layer.index][0], after[layer.index][0]
+                    reader = Reader(layer, position, start, source, output, *grads, wanted[0])
                     terms += KINDS[layer.kind](reader, place)
                 start += outputs[read][0].size
         own = before[place.layer][0]

@@ -88,7 +88,7 @@ def dropout(reader: Reader, place: Place) -> list[BackTerm]:
 
 def activation(reader: Reader, place: Place) -> list[BackTerm]:
     y, code = reader.output[place.index], ACTIVATIONS[reader.layer.options.activation]
-    return [reader.term(place.index, slope(y, code))]
+    return [reader.term(place.index, float(slope(y, code)))]
 
 
 # -- losses ----------------------------------------------------------------------------------------------------------

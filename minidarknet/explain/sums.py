@@ -11,10 +11,12 @@ from minidarknet.explain.curves import activate
 from minidarknet.explain.inputs import Input
 from minidarknet.explain.places import Place
 from minidarknet.explain.terms import Term, Working, n
+from minidarknet.layers.convolver import Winograd
 
 EPSILON = 1e-6
-#: How many cells beyond its own window a convolution by Winograd's method looks: its outputs are made 4x4 at a time.
-REACH = 3
+#: How many cells beyond its own window a convolution by Winograd's method looks, as its outputs are made 4x4 at a time;
+#: and the share of what these cells could add that its rounding is measured by.
+REACH, SHARE = 3, 0.1
 
 
 def convolutional(layer: Any, inputs: list[Input], place: Place) -> Working:
@@ -26,14 +28,15 @@ def convolutional(layer: Any, inputs: list[Input], place: Place) -> Working:
     top, left = place.row * o.stride - layer.padding, place.column * o.stride - layer.padding
     seen = source.window(channels, top, left, o.size)
     working = Working(_products(seen, weights.reshape(-1)), grid=(len(weights), o.size, o.size))
-    working.total("products", _neighbourhood(source, channels, top, left, weights))
+    more = _neighbourhood(source, channels, top, left, weights) if isinstance(layer.convolver, Winograd) else 0.0
+    working.total("products", SHARE * more)
     return finish(working, layer, place)
 
 
 def _neighbourhood(source: Input, channels: range, top: int, left: int, weights: Any) -> float:
     """What the sum could be at the most if the window held the largest numbers around it.
 
-    Kernels that make several outputs at once round by these, not by the window's own numbers, which may all be 0.
+    Winograd's method rounds by these, not by the window's own numbers, which may all be 0.
     """
     rows, columns = (slice(max(0, at - REACH), max(0, at + weights.shape[1] + REACH)) for at in (top, left))
     near = np.abs(source.numbers[channels.start : channels.stop, rows, columns]).max(axis=(1, 2), initial=0)

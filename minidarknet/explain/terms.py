@@ -133,15 +133,17 @@ class Explanation:
 
     @property
     def off(self) -> float:
-        """How far the kernel's number is off; 0 where both are NaN or the same infinity."""
-        if self.value == self.kernel or (math.isnan(self.value) and math.isnan(self.kernel)):
-            return 0.0
+        """How far the kernel's number is off; 0 where both are NaN, or beyond the range of a float32."""
+        with np.errstate(over="ignore"):
+            rounded = float(np.float32(self.value))
+        if self.kernel in (self.value, rounded) or (math.isnan(self.value) and math.isnan(self.kernel)):
+            return abs(self.value - self.kernel) if math.isfinite(self.kernel) else 0.0
         off = abs(self.value - self.kernel)
         return off if math.isfinite(off) else math.inf
 
     @property
     def agrees(self) -> bool:
-        return self.off <= self.bound
+        return self.off == 0 or self.off <= self.bound
 
     @property
     def lead(self) -> Term | None:

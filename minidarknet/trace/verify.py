@@ -79,7 +79,8 @@ def _expected(layer: Layer, name: str, inputs: list[Any], before: Any) -> Number
 
 def curve(name: str, x: Numbers) -> Numbers:
     """An activation, by its definition."""
-    logistic = 1 / (1 + np.exp(-x))
+    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1 / infinity the right 0
+        logistic = 1 / (1 + np.exp(-x))
     power = np.expm1(np.minimum(x, 0))
     curves: dict[str, Callable[[], Any]] = {
         "linear": lambda: x,
