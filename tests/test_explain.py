@@ -14,6 +14,7 @@ from conftest import golden_files
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
 from minidarknet.cli import main
+from minidarknet.errors import CfgError, UsageError
 from minidarknet.explain import Explanation, Place, Seen, chain, explain, read_place, see
 from minidarknet.explain.back import KINDS as BACK_KINDS
 from minidarknet.explain.number import KINDS
@@ -111,6 +112,14 @@ def test_golden_networks_are_explained_and_chains_end_at_pixels(cfg: Path) -> No
         assert last.lead is None or last.lead.source.layer == -1  # type: ignore[union-attr]
 
 
+def test_a_kind_without_a_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small("avgpool")
+    seen = see(network, picture())
+    monkeypatch.delitem(KINDS, "avgpool")
+    with pytest.raises(CfgError, match=r"small.cfg:5: \[avg\] \(layer 0\) cannot be explained: this kind of layer"):
+        explain(seen, Place(0, 1))
+
+
 def test_a_convolution_by_hand() -> None:
     network = Network.from_cfg(
         parse_cfg("[net]\nheight=2\nwidth=2\nchannels=1\n[conv]\nsize=3\npad=1\nactivation=leaky")
@@ -157,7 +166,8 @@ def test_a_chain_follows_the_winner_and_the_own_score() -> None:
     seen = see(network, picture())
     links = chain(seen, Place(2, 5))
     assert [link.place.layer for link in links] == [2, 1, 0]
-    assert links[1].place == Place(1, 5)
+    for score in range(12):
+        assert chain(seen, Place(2, score))[1].place == Place(1, score)
     product = max(links[1].terms, key=lambda term: abs(term.product))
     assert links[2].place == product.source
     pixel = links[2].lead
@@ -207,8 +217,6 @@ def test_the_photos_pixel(way: str) -> None:
     ],
 )
 def test_wrong_places(text: str, message: str) -> None:
-    from minidarknet.errors import UsageError
-
     with pytest.raises(UsageError) as error:
         read_place(text, small("convolutional"))
     assert message in str(error.value)

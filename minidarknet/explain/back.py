@@ -137,7 +137,7 @@ def explain_back(network: Network, x: ArrayLike, truth: ArrayLike, place: Place)
     Raises
     ------
     CfgError
-        No layer has a loss.
+        No layer has a loss, or one that has read the number is of a kind that `KINDS` does not have.
     UsageError
         No gradient goes back to that layer.
     InputError
@@ -198,6 +198,8 @@ def check_place(network: Network, place: Place) -> None:
             f"before it; expected one of the layers {', '.join(map(str, reached))}"
         )
     for layer in network.layers:
+        if place.layer in layer.reads and layer.kind not in KINDS:
+            raise layer.error("cannot be explained: this kind of layer has no line in minidarknet/explain/back.py")
         norm = isinstance(layer, Batchnorm) or (isinstance(layer, Finished) and layer.batch_norm is not None)
         if norm and layer.out_shape.height * layer.out_shape.width < 2:
             raise InputError(

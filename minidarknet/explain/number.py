@@ -69,8 +69,16 @@ def see(network: Network, x: ArrayLike) -> Seen:
 
 
 def explain(seen: Seen, place: Place) -> Explanation:
-    """Explain one number of a pass: in float64, from what the layer has read."""
+    """Explain one number of a pass: in float64, from what the layer has read.
+
+    Raises
+    ------
+    CfgError
+        The layer is of a kind that `KINDS` does not have.
+    """
     layer = seen.network.layers[place.layer]
+    if layer.kind not in KINDS:
+        raise layer.error("cannot be explained: this kind of layer has no line in minidarknet/explain/number.py")
     inputs = [Input(read, seen.outputs[read]) for read in layer.reads]
     working = KINDS[layer.kind](layer, inputs, place)
     kernel = float(seen.outputs[place.layer][place.index])
