@@ -23,7 +23,7 @@ def print_number(network: Network, found: Explanation, everything: bool) -> None
     """All of one number: its window and terms, the steps behind them, and the kernel's number beside the result."""
     from minidarknet import console
 
-    console.result(f"{found.title} = {found.kernel:.9g}")
+    console.result(f"{found.title} = {found.kernel + 0.0:.9g}")
     reads = network.layers[found.place.layer].reads
     console.result("it reads " + " and ".join(name(network, read) for read in reads))
     if found.grid:
@@ -131,7 +131,7 @@ def _print_terms(found: Explanation, everything: bool) -> None:
     count, most = len(found.largest()), max((abs(t.product) for t in found.terms if t.source), default=0.0) or 1.0
     more = "" if len(terms) == count else f", the {len(terms)} that add most"
     console.result(f"\n{count:,} terms{more}")
-    weighted = any(term.product != term.value for term in terms)
+    weighted = any(term.factor != 1 or term.product != term.value for term in terms)
     titles = ["place ", "number", *(["factor", "adds"] if weighted else []), ""]
     rows = []
     for term in terms:
@@ -167,7 +167,7 @@ def print_chain(network: Network, links: list[Explanation], pixel: dict[str, Any
         product = _single(lead) if lead else "a constant"
         source = str(lead.source) if lead else ""
         rows.append([str(link.place), link.kind, f"{link.kernel:.6g}", f"{len(link.terms):,}", source, product, share])
-    console.table(["place ", "layer ", "number", "terms", "largest ", "what it adds ", "share of all sizes"], rows)
+    console.table(["place ", "layer ", "number", "terms", "largest ", "what it adds ", "share of |terms|"], rows)
     console.result("")
     if pixel is None:
         console.result("the last number is a constant: it comes from no pixel")
@@ -196,10 +196,10 @@ def print_gradient(network: Network, found: Gradient, everything: bool) -> None:
     console.result(
         f"layer {place.layer} [{found.kind}], channel {place.channel}, row {place.row}, column {place.column}"
     )
-    console.result(f"= {found.number:.9g} in a pass of learning, whose loss is {found.loss:.9g}")
-    console.result(f"gradient of the loss by it: {found.learned:.9g}")
+    console.result(f"= {found.number + 0.0:.9g} in a pass of learning, whose loss is {found.loss:.9g}")
+    console.result(f"gradient of the loss by it: {found.learned + 0.0:.9g}")
     if found.inward is not None:
-        console.result(f"gradient by its product, before batch norm and activation: {found.inward:.9g}")
+        console.result(f"gradient by its product, before batch norm and activation: {found.inward + 0.0:.9g}")
     console.note("learning takes the picture's own statistics for batch norm; dropout and crops are drawn from seed 0")
     if network.options.darknet_quirks:
         console.note(f"{network.path} asks for darknet_quirks, which change gradients; this is the true one")
