@@ -130,7 +130,8 @@ def _print_terms(found: Explanation, everything: bool) -> None:
     terms = found.largest(None if everything else ROWS)
     count, most = len(found.largest()), max((abs(t.product) for t in found.terms if t.source), default=0.0) or 1.0
     more = "" if len(terms) == count else f", the {len(terms)} that add most"
-    console.result(f"\n{count:,} terms{more}")
+    outside = len(found.terms) - count
+    console.result(f"\n{count:,} terms{more}" + (f"; {outside:,} lie outside of the picture" if outside else ""))
     weighted = any(term.factor != 1 or term.product != term.value for term in terms)
     titles = ["place ", "number", *(["factor", "adds"] if weighted else []), ""]
     rows = []

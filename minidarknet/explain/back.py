@@ -21,7 +21,7 @@ from minidarknet.explain import back_norms as norms
 from minidarknet.explain import readers
 from minidarknet.explain.places import INPUT, Place
 from minidarknet.explain.readers import BackTerm, Reader
-from minidarknet.explain.terms import BOUND
+from minidarknet.explain.terms import BOUND, add_up
 from minidarknet.layers.batchnorm import Batchnorm
 from minidarknet.layers.finish import Finished
 from minidarknet.layers.parameter import Array
@@ -85,7 +85,7 @@ class Gradient:
     @property
     def value(self) -> float:
         """The sum of the terms, in float64."""
-        return math.fsum(term.product for term in self.terms)
+        return add_up([term.product for term in self.terms])
 
     @property
     def off(self) -> float:
@@ -169,11 +169,12 @@ def explain_back(network: Network, x: ArrayLike, truth: ArrayLike, place: Place)
                     source, output = outputs[read][0], outputs[layer.index][0]
                     grads = before[layer.index][0], after[layer.index][0]
                     reader = Reader(layer, position, start, source, output, *grads, wanted[0])
-                    terms += KINDS[layer.kind](reader, place)
+                    with np.errstate(all="ignore"):
+                        terms += KINDS[layer.kind](reader, place)
                 start += outputs[read][0].size
         own = before[place.layer][0]
         layer = network.layers[place.layer]
-        size = max(math.fsum(abs(term.product) for term in terms), float(np.abs(own).max()))
+        size = max(add_up([abs(term.product) for term in terms]), float(np.abs(own).max()))
         loss = network.loss
         return Gradient(
             place,

@@ -59,8 +59,7 @@ def normalization(layer: Any, inputs: list[Input], place: Place) -> Working:
     bracket = o.kappa + o.alpha * total
     size = abs(o.kappa) + abs(o.alpha) * working.size
     working.then("bracket", f"{n(o.kappa)} + {n(o.alpha)} * {n(total)}", bracket, size)
-    with np.errstate(all="ignore"):
-        damped = float(x * np.float64(bracket) ** -o.beta)
+    damped = float(x * np.float64(bracket) ** -o.beta)  # NaN for a negative bracket
     # The relative error of the bracket is passed on beta times as large.
     size = abs(damped) * (1 + abs(o.beta) * size / (abs(bracket) or 1))
     return working.then("damped", f"{n(x)} * {n(bracket)} ** {n(-o.beta)}", damped, size)
@@ -78,6 +77,5 @@ def l2norm(layer: Any, inputs: list[Input], place: Place) -> Working:
     x, total = source.value(source.place(*place.index)), working.value
     length = float(np.sqrt(total))
     working.then("length", f"sqrt({n(total)})", length, length)
-    with np.errstate(all="ignore"):
-        share = float(np.float64(x) / length)
+    share = float(np.float64(x) / length)  # NaN where all are 0
     return working.then("share", f"{n(x)} / {n(length)}", share, abs(share))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from minidarknet.errors import InputError
@@ -80,6 +81,7 @@ def explain(seen: Seen, place: Place) -> Explanation:
     if layer.kind not in KINDS:
         raise layer.error("cannot be explained: this kind of layer has no line in minidarknet/explain/number.py")
     inputs = [Input(read, seen.outputs[read]) for read in layer.reads]
-    working = KINDS[layer.kind](layer, inputs, place)
+    with np.errstate(all="ignore"):  # what is not finite is told by the result
+        working = KINDS[layer.kind](layer, inputs, place)
     kernel = float(seen.outputs[place.layer][place.index])
     return Explanation(place, layer.kind, working.terms, working.grid, working.steps, kernel)

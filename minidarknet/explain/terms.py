@@ -64,6 +64,11 @@ class Step:
     size: float
 
 
+def add_up(numbers: list[float]) -> float:
+    """The sum, rounded once; NaN and infinity as in any sum."""
+    return math.fsum(numbers) if all(map(math.isfinite, numbers)) else float(np.sum(numbers))
+
+
 @dataclass
 class Working:
     """An explanation as it is written down: `then` adds a step."""
@@ -85,7 +90,7 @@ class Working:
         products = [term.product for term in self.terms]
         count = len(products)
         name = "the number" if count == 1 else f"sum of {count:,} {what}"
-        return self.then(name, "", math.fsum(products), max(size, math.fsum(map(abs, products))))
+        return self.then(name, "", add_up(products), max(size, add_up([abs(product) for product in products])))
 
     def then(self, name: str, expression: str, value: float, size: float) -> Working:
         self.steps.append(Step(name, expression, float(value), float(size)))

@@ -1,7 +1,7 @@
 """Every stage once more by ONNX Runtime: a graph of a few nodes for each, which reads what the stage has read.
 
 Needs the extra `onnx`. Stages without a counterpart there are not compared: local layers, reorg, local response
-normalization with Darknet's missing channel, shortcuts between sizes, and three activations.
+normalization with Darknet's missing channel, shortcuts between sizes, and five activations.
 """
 
 from __future__ import annotations
