@@ -255,6 +255,8 @@ def test_a_dump_of_the_original_program(files: Path, capsys: pytest.CaptureFixtu
     command = ["trace", "small.cfg", "small.weights", "--verify", "--darknet"]
     assert main([*command, "whole.npz"]) == 0
     assert "verified 5 stages with Darknet: at most 0.0e+00" in capsys.readouterr().err
+    assert main(["trace", "small.cfg", "small.weights", "b.png", "--verify", "--darknet", "whole.npz"]) == 1
+    assert "whole.npz is of another input, up to 0.9" in capsys.readouterr().err
     outputs["out_02"][0, 3, 1, 1] += np.float32(0.01)
     np.savez("wrong.npz", x=x, **outputs)
     assert main([*command, "wrong.npz"]) == 1

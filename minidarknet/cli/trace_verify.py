@@ -20,7 +20,7 @@ def verified(net: Network, run: Trace, dump: Dump | None) -> dict[str, list[Chec
     """A check for each stage, by each way that there is; one line says where ONNX Runtime is not installed."""
     from minidarknet import console
     from minidarknet.trace import onnx_check
-    from minidarknet.trace.dump import compare
+    from minidarknet.trace.dump import compare, input_difference
     from minidarknet.trace.verify import verify
 
     found = {"float64": verify(net, run)}
@@ -30,6 +30,8 @@ def verified(net: Network, run: Trace, dump: Dump | None) -> dict[str, list[Chec
         console.note("ONNX Runtime: not installed (pip install 'minidarknet[onnx]')")
     if dump is not None:
         found["darknet"] = compare(dump, run)
+        if dump.input is not None and (off := input_difference(dump, run)):
+            console.note(f"{dump.path} is of another input, up to {off:.2g} off: its layers are too")
     return found
 
 

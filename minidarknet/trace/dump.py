@@ -97,6 +97,15 @@ def compare(dump: Dump, run: Trace) -> list[Check]:
     ]
 
 
+def input_difference(dump: Dump, run: Trace) -> float:
+    """How far the input that the dump names is from the trace's; infinite where it is of another size."""
+    if dump.input is None:
+        return 0.0
+    if dump.input.size != run.input.size:
+        return float("inf")
+    return difference("input", dump.input.reshape(-1), run.input.reshape(-1)).absolute
+
+
 def _compare(dump: Dump, run: Trace, number: int) -> Check:
     stage = run.stages[number]
     assert stage.array is not None
