@@ -49,6 +49,7 @@ FLOORS = {
     "reference": 4,
     "fine_tuning": 4,
     "trace": 4,
+    "explain": 4,
     "comparison": 4,
     "checkpoint": 4,
     "symptoms": 4,

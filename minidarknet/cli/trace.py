@@ -6,16 +6,18 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from minidarknet.cli.classify import split_weights
+from minidarknet.cli.classify import WEIGHTS_ENDINGS, split_weights
 from minidarknet.errors import InputError, NonFiniteError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
 if TYPE_CHECKING:
     from minidarknet.prediction import Classifier
     from minidarknet.trace import Stage, Trace
+    from minidarknet.trace.dump import Dump
 
 USAGE = """%(prog)s [options] NAME IMAGE
        %(prog)s [options] CFG WEIGHTS IMAGE
+       %(prog)s [options] --verify --darknet FILE.npz CFG WEIGHTS
        %(prog)s diff A.npz B.npz"""
 EPILOG = """\
 columns:
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     add("network", metavar="NAME or CFG", help="a known network or a cfg file; or the word diff")
-    add("files", metavar="WEIGHTS, IMAGE", nargs="+", help="behind a cfg its weights; then one picture")
+    add("files", metavar="WEIGHTS, IMAGE", nargs="*", help="behind a cfg its weights; then one picture")
     add("--names", help="a text file with one class name a line")
     add("--preprocess", choices=PREPROCESSES, default="fit", help="as for classify (default fit)")
     add("--random-weights", type=int, metavar="SEED", help="draw weights at random (to try a cfg)")
@@ -44,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--zero", metavar="LAYER:CHANNEL", action="append", default=[], help="set a channel's weights to 0, and compare"
     )
-    add("--verify", action="store_true", help="compute every stage once more in float64, and compare")
+    add("--verify", action="store_true", help="every stage once more in float64, and by ONNX Runtime if installed")
+    add("--darknet", metavar="FILE.npz", help="for --verify: outputs of the original program, see docs/trace.md")
     add("--bound", type=float, default=1e-5, help="for --verify and diff: the largest share of a stage (default 1e-5)")
     add("--json", action="store_true", help="print all records for a program to read")
     add("--csv", metavar="FILE", help="write the records as a table")
@@ -59,9 +62,8 @@ def run(options: argparse.Namespace) -> int:
     from minidarknet.images import read_image
     from minidarknet.prediction import load
 
-    weights, pictures = split_weights(options)
-    if len(pictures) != 1:
-        raise UsageError(f"{len(pictures)} pictures were named; expected one to trace")
+    dump = _dump(options)
+    weights, picture = _files(options, dump)
     with console.compiling_announced():
         net = load(
             options.network,
@@ -70,15 +72,42 @@ def run(options: argparse.Namespace) -> int:
             preprocess=options.preprocess,
             random_weights=options.random_weights,
         )
-        image = net.prepare(read_image(pictures[0], net.home.channels))[None]
+        if picture is None:
+            assert dump is not None
+            assert dump.input is not None
+            image = dump.input
+        else:
+            image = net.prepare(read_image(picture, net.home.channels))[None]
         before = net.rank(net.forward(image)[0].reshape(-1).copy()) if options.zero else []
         for place in options.zero:
             _silence(net, place)
-        return _trace(net, image, options, before)
+        return _trace(net, image, options, before, dump)
 
 
-def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: list[Any]) -> int:
+def _dump(options: argparse.Namespace) -> Dump | None:
+    from minidarknet.trace.dump import read_dump
+
+    if options.darknet and not options.verify:
+        raise UsageError("--darknet names something to verify with: add --verify")
+    return read_dump(options.darknet) if options.darknet else None
+
+
+def _files(options: argparse.Namespace, dump: Dump | None) -> tuple[str | None, str | None]:
+    """The weights and the picture; no picture where none is named and a dump has its own input."""
+    files = options.files
+    if len(files) < 2 and dump and dump.input is not None and all(file.endswith(WEIGHTS_ENDINGS) for file in files):
+        return (files[0] if files else None), None
+    if not files:
+        raise UsageError(f"nothing stands behind {options.network}; expected NAME IMAGE, or CFG WEIGHTS IMAGE")
+    weights, pictures = split_weights(options)
+    if len(pictures) != 1:
+        raise UsageError(f"{len(pictures)} pictures were named; expected one to trace")
+    return weights, pictures[0]
+
+
+def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: list[Any], dump: Dump | None) -> int:
     from minidarknet import console
+    from minidarknet.cli.trace_verify import as_values, print_verified, verdict, verified
     from minidarknet.trace import Trace
     from minidarknet.trace.files import save_npz, save_text, to_csv, to_json, to_timeline
     from minidarknet.trace.records import stages
@@ -96,15 +125,21 @@ def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: lis
         save_text(options.timeline, to_timeline(run))
     if options.npz:
         save_npz(options.npz, run)
+    whole = bool(run.stages) and run.stages[-1].layer == net.layers[-1].index  # unless stepping was ended
+    found = verified(net, run, dump) if options.verify and whole else None
     if options.json:
-        console.result(to_json(run))
-    elif run.stages and run.stages[-1].layer == net.layers[-1].index:
+        console.result(to_json(run, {"verified": as_values(found, options.bound)} if found else {}))
+    elif whole:
         console.result("")
         answers = net.forward(images)[0].reshape(-1).copy()
         for number, prediction in enumerate(net.rank(answers)):
             was = f"     before: {before[number].name} {before[number].probability:.6f}" if before else ""
             console.result(f"{prediction.name}: {prediction.probability:.6f}{was}")
-    return _verify(net, run, options) if options.verify else 0
+    if found is None:
+        return 0
+    if not options.json:
+        print_verified(found)
+    return verdict(found, options)
 
 
 def _show(found: Iterator[Stage], options: argparse.Namespace) -> Iterator[Stage]:
@@ -182,26 +217,6 @@ def _size(shape: tuple[int, ...]) -> int:
     for side in shape:
         size *= side
     return size
-
-
-def _verify(net: Classifier, run: Trace, options: argparse.Namespace) -> int:
-    from minidarknet import console
-    from minidarknet.trace.verify import verify
-
-    checks = verify(net, run)
-    unchecked = sorted({check.stage.kind for check in checks if check.relative is None})
-    worst = max((check for check in checks if check.relative is not None), key=lambda check: check.relative or 0)
-    beyond = [check for check in checks if not check.passed(options.bound)]
-    for check in beyond[:10]:
-        console.error(
-            f"{check.stage.title}: {check.absolute:.2e} from its float64 value, {check.relative:.2e} of the largest"
-        )
-    console.note(
-        f"verified {sum(check.relative is not None for check in checks)} stages in float64: at most "
-        f"{worst.relative:.1e} of a stage's largest number ({worst.stage.title}); the bound is {options.bound:g}"
-        + (f"; not checked: {', '.join(unchecked)}" if unchecked else "")
-    )
-    return 1 if beyond else 0
 
 
 def _diff(options: argparse.Namespace) -> int:
