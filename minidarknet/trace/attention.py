@@ -121,8 +121,8 @@ def occlusion(net: Classifier, image: Array, index: int) -> Array:
     Returns
     -------
     ndarray
-        (height, width): for each pixel the mean loss over the patches that covered it; below 0 where the probability
-        grew.
+        (rows, columns), a number for each half of a patch: the mean loss over the patches that covered it; below 0
+        where the probability grew.
     """
     height, width = image.shape[2:]
     step = -(-min(height, width) // PLACES)
@@ -130,7 +130,7 @@ def occlusion(net: Classifier, image: Array, index: int) -> Array:
     places = [(y, x) for y in _places(height, side, step) for x in _places(width, side, step)]
     whole = float(net.probabilities(image)[0, index])
     paint = image[0].mean(axis=(1, 2))[:, None, None]
-    lost, covered = np.zeros((height, width)), np.zeros((height, width))
+    lost, covered = np.zeros((height, width)), np.zeros((height, width))  # by pixels, as the last patches overlap more
     for start in range(0, len(places), BATCH):
         some = places[start : start + BATCH]
         pictures = np.repeat(image, len(some), axis=0)
@@ -139,7 +139,13 @@ def occlusion(net: Classifier, image: Array, index: int) -> Array:
         for (y, x), found in zip(some, net.probabilities(pictures)[:, index], strict=True):
             lost[y : y + side, x : x + side] += whole - float(found)
             covered[y : y + side, x : x + side] += 1
-    return (lost / covered).astype(np.float32)
+    blocks = np.add.reduceat(np.add.reduceat(lost / covered, _starts(height, step), 0), _starts(width, step), 1)
+    sizes = np.outer(*(np.diff([*_starts(length, step), length]) for length in (height, width)))
+    return (blocks / sizes).astype(np.float32)
+
+
+def _starts(length: int, step: int) -> list[int]:
+    return list(range(0, length, step))
 
 
 def _places(length: int, side: int, step: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from minidarknet.trace.receptive import Field
 from minidarknet.trace.records import Stage
 
 #: Feature maps of a layer at the most, and cells of all maps together, of which each takes up to 3 bytes of the page.
-MAPS, CELLS = 12, 700_000
+MAPS, CELLS = 12, 800_000
+#: As many a layer keeps as long as others have more.
+FEWEST = 4
 #: The longer side of a map, at the most; of a larger one every second, third, ... row and column is shown.
 LONGEST = 320
 #: Filters that are drawn one by one, at the most, and how many of a larger layer's strongest ones are set out.
@@ -52,7 +55,6 @@ class Card:
     layer: Layer
     stages: Sequence[Stage]
     speed: Speed
-    reason: str
     field: Field
     sees: str
     maps: list[Shown]
@@ -90,9 +92,10 @@ def map_counts(stages: Sequence[Stage]) -> list[int]:
         cells = -(-height // step) * -(-width // step)
         counts.append(min(channels, MAPS) if cells > 1 else 0)
         sizes.append(cells)
-    while sum(count * size for count, size in zip(counts, sizes, strict=True)) > CELLS and max(counts) > 1:
-        widest = max(range(len(counts)), key=lambda i: counts[i] * sizes[i] if counts[i] > 1 else 0)
-        counts[widest] -= 1
+    for fewest in (FEWEST, 1):
+        while sum(map(mul, counts, sizes)) > CELLS and max(counts, default=0) > fewest:
+            costs = [count * size if count > fewest else 0 for count, size in zip(counts, sizes, strict=True)]
+            counts[costs.index(max(costs))] -= 1
     return counts
 
 
@@ -153,5 +156,4 @@ def sees(found: Field, height: int, width: int) -> str:
     box = found.middle
     if (box.height, box.width) == (height, width):
         return f"the whole picture, {width} x {height} pixels"
-    share = 100 * box.height * box.width / (height * width)
-    return f"{box.width} x {box.height} of {width} x {height} pixels, {share:.2g} % of the picture"
+    return f"{box.width} x {box.height} of {width} x {height} pixels"

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,14 +28,16 @@ from minidarknet.prediction import Classifier, Prediction
 from minidarknet.trace.attention import grad_cam, last_map, occlusion
 from minidarknet.trace.cards import Card, filters, largest_numbers, map_counts, sees, shown_maps
 from minidarknet.trace.files import save_text
-from minidarknet.trace.limits import Speed, ms, speeds
+from minidarknet.trace.limits import SPACE, ms, speeds, whole_percent
 from minidarknet.trace.pictures import data_uri, heat, photo
-from minidarknet.trace.receptive import receptive_fields
+from minidarknet.trace.receptive import Box, receptive_fields
 from minidarknet.trace.records import Stage, Trace
 
 HERE = Path(__file__).resolve().parent
 #: Forward passes that are timed, once the network is warm.
 RUNS = 10
+#: The shorter side of heat over a photo, at the least, so that it is smooth over few pixels too.
+SMOOTH = 160
 
 
 @dataclass(frozen=True)
@@ -165,12 +166,13 @@ def render(
     cards = _cards(net, run, measured)
     height, width = run.input.shape[2:]
     script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
+    hottest = _hottest(measured)
     whole = [card for card in cards if (card.field.middle.height, card.field.middle.width) == (height, width)]
     before = [card for card in cards if card not in whole]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(ms=ms, short=_short, percent=_percent)
+    environment.filters.update(ms=ms, short=_short, percent=_percent, whole_percent=whole_percent)
     return environment.get_template("page.html").render(
         version=__version__,
         network=Path(net.path).stem,
@@ -190,7 +192,8 @@ def render(
         longest=max(card.speed.seconds for card in cards) or 1.0,
         whole=whole[0] if whole else None,
         widest=max(before, key=lambda card: card.field.middle.height * card.field.middle.width) if before else None,
-        steps=_steps(cards),
+        steps=[(card, _around(card, *hottest)) for card in _steps(cards)],
+        is_around_heat=measured.grad_cam is not None and bool(measured.grad_cam.any()),
         dead=_dead(cards),
         parameters=sum(parameter.size for _, parameter in net.parameters()),
         flops=net.flops(),
@@ -219,7 +222,7 @@ def _cards(net: Classifier, run: Trace, measured: Measured) -> list[Card]:
     for stage in run.stages:
         stages.setdefault(stage.layer, []).append(stage)
     fields, counts = receptive_fields(net), map_counts([own[-1] for own in stages.values()])
-    found: list[Speed] = speeds(run.stages, measured.machine)
+    found = speeds(net.layers, run.stages, measured.machine)
     height, width = run.input.shape[2:]
     cards = []
     for layer, speed, count in zip(net.layers, found, counts, strict=True):
@@ -230,7 +233,6 @@ def _cards(net: Classifier, run: Trace, measured: Measured) -> list[Card]:
                 layer=layer,
                 stages=own,
                 speed=speed,
-                reason=speed.reason(measured.machine),
                 field=fields[layer.index],
                 sees=sees(fields[layer.index], height, width),
                 maps=shown_maps(output, count),
@@ -251,6 +253,12 @@ def _steps(cards: list[Card]) -> list[Card]:
     return found
 
 
+def _around(card: Card, down: float, right: float) -> Box:
+    """What the number of a layer sees that lies at these shares of its height and width."""
+    rows, columns = len(card.field.rows), len(card.field.columns)
+    return card.field.box(min(int(down * rows), rows - 1), min(int(right * columns), columns - 1))
+
+
 def _dead(cards: list[Card]) -> list[Dead]:
     by_index = {card.layer.index: card for card in cards}
     found = []
@@ -263,12 +271,25 @@ def _dead(cards: list[Card]) -> list[Dead]:
 
 
 def _heat(numbers: Array | None, height: int, width: int) -> str:
-    return "" if numbers is None else data_uri(heat(numbers, height, width))
+    if numbers is None:
+        return ""
+    times = max(1, -(-SMOOTH // min(height, width)))
+    return data_uri(heat(numbers, times * height, times * width))
+
+
+def _hottest(measured: Measured) -> tuple[float, float]:
+    """Where the picture speaks most for the class, as shares of its height and width; else its middle."""
+    numbers = measured.grad_cam
+    if numbers is None or not numbers.any():
+        return 0.5, 0.5
+    y, x = np.unravel_index(int(numbers.argmax()), numbers.shape)
+    return (float(y) + 0.5) / numbers.shape[0], (float(x) + 0.5) / numbers.shape[1]
 
 
 def _short(number: float) -> str:
     return f"{number:.3g}"
 
 
-def _percent(share: float) -> Any:
-    return f"{100 * share:.3g} %" if share < 0.1 else f"{100 * share:.1f} %"
+def _percent(share: float) -> str:
+    digits = ".1f" if share >= 0.01 else ".2g"
+    return f"{100 * share:{digits}}{SPACE}%"

@@ -43,8 +43,9 @@ def summary(layer: Layer) -> str:
 
 
 def billions(layer: Layer) -> str:
-    """`: 0.116 BFLOPs`, or nothing where there is nothing to multiply."""
-    return f": {layer.flops() / 1e9:.3f} BFLOPs" if layer.flops() else ""
+    """`: 0.116 BFLOPs`, the operations of a small layer, or nothing where there is nothing to multiply."""
+    flops = layer.flops()
+    return "" if not flops else f": {flops / 1e9:.3f} BFLOPs" if flops >= 500_000 else f": {flops:,} operations"
 
 
 def arithmetic(layer: Layer) -> str:
