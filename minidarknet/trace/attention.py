@@ -87,6 +87,7 @@ def grad_cam(network: Network, image: Array, index: int) -> Array:
     InputError
         There is no convolution with a map, or the way back to it is closed.
     """
+    network.resize(*image.shape[2:])
     target, top = last_map(network), scores(network)
     between = network.layers[target.index + 1 : top.index + 1]
     for layer in between:

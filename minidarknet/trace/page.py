@@ -162,6 +162,7 @@ def render(
     from minidarknet import __version__
 
     _check(net, run)
+    net.resize(*run.input.shape[2:])  # it may have seen another picture since
     measured = measured or measure(net, run.input)
     cards = _cards(net, run, measured)
     height, width = run.input.shape[2:]
