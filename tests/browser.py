@@ -1,9 +1,9 @@
 """A headless Chromium for tests of pages, driven through a pipe by its own protocol: no library, no open port.
 
-    with Browser(find_chromium()) as browser:
-        page = browser.open(path)
-        page.evaluate("document.title")
-        page.problems, page.requests        what the console said, and every address that was asked for
+with Browser(find_chromium()) as browser:
+    page = browser.open(path)
+    page.evaluate("document.title")
+    page.problems, page.requests        what the console said, and every address that was asked for
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ class Browser:
         self.events.clear()
         for domain in ("Page", "Runtime", "Network", "Log"):
             page.order(f"{domain}.enable")
-        page.order("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        page.order(
+            "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
+        )
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         page.order("Emulation.setDeviceMetricsOverride", **screen)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

@@ -106,5 +106,7 @@ def notes(options: argparse.Namespace) -> list[str]:
     if options.random_weights is not None:
         found.append(f"The weights were drawn at random (seed {options.random_weights}): the answers mean nothing.")
     if options.zero:
-        found.append(f"Channels were silenced: {', '.join(options.zero)}. The commands for single numbers do not know it.")
+        found.append(
+            f"Channels were silenced: {', '.join(options.zero)}. The commands for single numbers do not know it."
+        )
     return found

@@ -64,7 +64,7 @@ class Field:
 
     @property
     def middle(self) -> Box:
-        """What the number in the middle sees: the most, as nothing is cut off."""
+        """What the number in the middle sees, of which the borders cut off the least."""
         return self.box(len(self.rows) // 2, len(self.columns) // 2)
 
 
