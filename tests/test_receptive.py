@@ -13,6 +13,7 @@ from minidarknet.summary import receptive_fields as sides
 from minidarknet.trace.receptive import receptive_fields
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LINEAR = "filters=2\nsize=3\npad=1\nactivation=linear\n"
 NET = "[net]\nheight=18\nwidth=14\nchannels=1\n"
 CONV = "[conv]\nfilters=2\nactivation=linear\n"
 NETS = {
@@ -22,8 +23,8 @@ NETS = {
     "added": f"{CONV}size=1\n{CONV}size=3\npad=1\n{CONV}size=3\npad=1\n[shortcut]\nfrom=0\nactivation=linear\n",
     "halved": f"{CONV}size=3\npad=1\n{CONV}size=3\nstride=2\npad=1\n[shortcut]\nfrom=0\nactivation=linear\n",
     "grown": f"{CONV}size=3\nstride=3\n[upsample]\nstride=2\n{CONV}size=3\npad=1\n[upsample]\nstride=-2\n",
-    "painted": f"{CONV}size=3\nstride=3\n[deconv]\nfilters=2\nsize=3\nstride=2\npad=1\nactivation=linear\n{CONV}size=2\n",
-    "cut": f"[crop]\ncrop_height=10\ncrop_width=9\n{CONV}size=3\n[local]\nfilters=2\nsize=3\npad=1\nactivation=linear\n",
+    "painted": f"{CONV}size=3\nstride=3\n[deconv]\nstride=2\n{LINEAR}{CONV}size=2\n",
+    "cut": f"[crop]\ncrop_height=10\ncrop_width=9\n{CONV}size=3\n[local]\n{LINEAR}",
     "grouped": f"{CONV}size=3\n{CONV}size=3\ngroups=2\nstride=2\n[dropout]\nprobability=0.5\n",
     "ended": f"{CONV}size=3\n[avg]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n",
 }

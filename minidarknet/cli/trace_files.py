@@ -62,32 +62,22 @@ def save(net: Classifier, run: Trace, options: argparse.Namespace) -> None:
 
 def _save_looks(net: Classifier, run: Trace, options: argparse.Namespace) -> None:
     """The pictures for a class, and the page, which shows them too."""
+    from os.path import basename
+
     from minidarknet.trace.attention import find_class, grad_cam, occlusion
+    from minidarknet.trace.page import measure, write_page
     from minidarknet.trace.pictures import save_over_photo
 
     index = None if options.chosen is None else find_class(net, options.chosen)
     if options.html:
-        from minidarknet.trace.page import measure, write_page
-
         measured = measure(net, run.input, index)
-        write_page(options.html, net, run, _picture(options), command(options), measured, notes(options))
-        index, looks = measured.chosen.index, (measured.grad_cam, measured.occlusion)
-    else:
-        looks = (None, None)
-        if index is None:
-            index = net.rank(net.probabilities(run.input)[0], 1)[0].index
+        write_page(options.html, net, run, basename(options.files[-1]), command(options), measured, notes(options))
+    if index is None:
+        index = net.rank(net.probabilities(run.input)[0], 1)[0].index
     if options.grad_cam:
-        numbers = grad_cam(net, run.input, index) if looks[0] is None else looks[0]
-        save_over_photo(options.grad_cam, run.input[0], numbers)
+        save_over_photo(options.grad_cam, run.input[0], grad_cam(net, run.input, index))
     if options.occlusion:
-        numbers = occlusion(net, run.input, index) if looks[1] is None else looks[1]
-        save_over_photo(options.occlusion, run.input[0], numbers)
-
-
-def _picture(options: argparse.Namespace) -> str:
-    from os.path import basename
-
-    return basename(options.files[-1])
+        save_over_photo(options.occlusion, run.input[0], occlusion(net, run.input, index))
 
 
 def command(options: argparse.Namespace) -> list[str]:

@@ -136,7 +136,8 @@ def filters(layer: Layer) -> Filters | None:
     order = np.argsort(-norms.sum(axis=1), kind="stable")
     first = ", ".join(str(i) for i in order[:5])
     if part in (1, 3) and size > 1:
-        words = f"{'In the colours that they like' if part == 3 else 'Bright where they like light'}, each scaled on its own"
+        words = "In the colours that they like" if part == 3 else "Bright where they like light"
+        words += ", each scaled on its own"
         if count > FILTERS:
             words += f"; the {FILTERS} strongest of {count:,}"
         each = [(int(i), data_uri(filter_picture(weights[i]))) for i in sorted(order[:FILTERS])]

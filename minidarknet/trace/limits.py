@@ -85,8 +85,8 @@ class Speed:
         moving = f"moving its {self.moved / 1e6:.2f} MB"
         passes = " (each stage behind the first reads and writes all outputs once more)" if self.stages > 1 else ""
         text = (
-            f"At this machine's peak, its {amount(self.flops)} operations would take {ms(self.arithmetic)}, and {moving} "
-            f"{ms(self.memory)}{passes}"
+            f"At this machine's peak, its {amount(self.flops)} operations would take {ms(self.arithmetic)}, and "
+            f"{moving} {ms(self.memory)}{passes}"
             if self.flops
             else f"There is next to nothing to calculate; {moving} would take {ms(self.memory)} at this machine's peak"
         )

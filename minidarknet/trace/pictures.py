@@ -82,8 +82,8 @@ def feature_map(numbers: Array, longest: int) -> Map:
     finite = some[np.isfinite(some)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     coarse, fine = (codes >> 8).astype(np.uint8), (codes & 255).astype(np.uint8)
-    pictures = (data_uri(Image.fromarray(part)) for part in (coarse, fine))
-    return Map(*pictures, low=low, high=high, step=step, height=some.shape[0], width=some.shape[1])
+    pictures = [data_uri(Image.fromarray(part)) for part in (coarse, fine)]
+    return Map(pictures[0], pictures[1], low, high, step, *some.shape)
 
 
 def grey(numbers: Array) -> Image.Image:

@@ -62,8 +62,8 @@ def arithmetic(layer: Layer) -> str:
         return (
             f"{sides(layer.in_shape)} comes in, {sides(o)} goes out{step}. Each of {places:,} places has a number for "
             f"each of {options.filters:,} filters{groups if options.groups > 1 else ''}, the sum of "
-            f"{options.size} x {options.size} x {part} = {products:,} products: 2 x {products:,} x {options.filters:,} x "
-            f"{places:,} = {flops:,} operations, a multiply-add being two.{numbers}"
+            f"{options.size} x {options.size} x {part} = {products:,} products: 2 x {products:,} x {options.filters:,} "
+            f"x {places:,} = {flops:,} operations, a multiply-add being two.{numbers}"
         )
     if layer.kind == "connected":
         return (
