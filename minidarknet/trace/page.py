@@ -177,7 +177,7 @@ def render(
     return environment.get_template("page.html").render(
         version=__version__,
         network=Path(net.path).stem,
-        cfg=net.path,
+        cfg=Path(net.path).name,
         picture=picture,
         preprocess=net.preprocess,
         notes=notes,
