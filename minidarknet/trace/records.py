@@ -170,7 +170,8 @@ def describe(
     """The record of one stage; `read` are the shapes that its layer reads, `first` is the layer's first stage."""
     batch, channels = array.shape[:2]
     facts = np.empty((batch * channels, 6))
-    survey(facts, array.reshape(batch * channels, -1))
+    with np.errstate(all="ignore"):  # numbers that are not finite are counted
+        survey(facts, array.reshape(batch * channels, -1))
     odd = int(facts[:, ODD].sum())
     count = max(array.size - odd, 1)
     mean = facts[:, SUM].sum() / count
