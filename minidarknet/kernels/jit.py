@@ -74,7 +74,7 @@ def _compile(function: F, parallel: bool, more: tuple[str, ...] = ()) -> F:
             cache=folder is not None,
             error_model="numpy",
             # Only this one of the fastmath flags: a * b + c may be rounded once instead of twice. The others reorder
-            # sums, which `reduction` asks for, or forget about NaN (docs/decisions/0003), as only `finite_reduction` may.
+            # sums, which `reduction` asks for, or forget about NaN (docs/decisions/0003), which `finite_reduction` may.
             fastmath={"contract", *more},
         )(function)
     return cast(F, compiled)
