@@ -139,8 +139,13 @@ class Learner:
         assert loss is not None
         return loss
 
-    def forward_steps(self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0) -> Iterator[tuple[Layer, Array]]:
-        """The first half of `step`, layer by layer: each with its output."""
+    def forward_steps(
+        self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0, training: bool = True
+    ) -> Iterator[tuple[Layer, Array]]:
+        """The first half of `step`, layer by layer: each with its output.
+
+        Not in training, layers do what they do when predicting; then the way back may not pass through batch norm.
+        """
         if self.network.input_shape != self.shape:
             raise InputError(
                 f"the network was resized from {self.shape} to {self.network.input_shape}: take a new Learner"
@@ -150,7 +155,9 @@ class Learner:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
         self._attach()
-        self._run = Run(self._workspace, truths, threads=thread_count(), training=True, seed=seed, quirks=self.quirks)
+        self._run = Run(
+            self._workspace, truths, threads=thread_count(), training=training, seed=seed, quirks=self.quirks
+        )
         self._values = {-1: images}
         for layer in self.layers:
             with np.errstate(all="ignore"):  # numbers that overflow are told by what looks at the gradients

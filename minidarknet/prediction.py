@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,9 @@ from minidarknet.layers.base import Run
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.preprocess import PREPROCESSES, check_preprocess, prepare
+
+if TYPE_CHECKING:
+    from minidarknet.trace.records import Trace
 
 K = TypeVar("K")
 
@@ -135,6 +138,15 @@ class Classifier(Network):
                 if not np.isfinite(output).all():
                     raise NonFiniteError(f"{self.path}: layer {layer.index} [{layer.kind}] puts out NaN or infinity")
         return answers
+
+    def trace(self, x: ArrayLike, keep: bool = True, runs: int = 3) -> Trace:
+        """Every stage of every layer, with its numbers: `minidarknet.trace.trace` for prepared pictures of any size."""
+        from minidarknet.trace.records import trace  # which stands on this floor too, and need not be there to predict
+
+        shape = np.shape(x)
+        if self.home.is_image and len(shape) in (3, 4):
+            self.resize(*shape[-2:])
+        return trace(self, x, keep, runs)
 
     def _begin(self, x: ArrayLike, truth: ArrayLike | None, folded: bool) -> tuple[Array, Run]:
         """As any network, and for pictures of any size that the network can be resized to."""

@@ -13,7 +13,7 @@ from conftest import arrays, golden_files
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
 from minidarknet.cli import main
-from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, survey
+from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, sampled_histogram, survey
 from minidarknet.network import Network
 from minidarknet.trace import SCHEMA, Trace, onnx_check, trace
 from minidarknet.trace.diff import difference, differences
@@ -130,8 +130,10 @@ def test_statistics_are_numpys() -> None:
     x[2, 7:9] = 0
     x[3, 4000] = np.nan
     x[4, 1] = -np.inf
+    x[5, 2:4] = -3e25, 1e30  # whose squares are too large for float32
     facts = np.empty((6, 6))
-    survey(facts, x)
+    with np.errstate(all="ignore"):
+        survey(facts, x)
     for row, found in zip(x, facts, strict=True):
         finite = row[np.isfinite(row)].astype(np.float64)
         assert (found[LOW], found[HIGH]) == (finite.min(), finite.max())
@@ -139,6 +141,32 @@ def test_statistics_are_numpys() -> None:
         assert found[SQUARES] == pytest.approx(np.square(finite).sum(), rel=1e-5)
         assert found[ZEROS] == (row == 0).sum()
         assert found[ODD] == (~np.isfinite(row)).sum()
+
+
+def test_a_plane_without_a_finite_number_has_no_bounds() -> None:
+    facts = np.empty((1, 6))
+    with np.errstate(all="ignore"):
+        survey(facts, np.full((1, 3000), np.nan, np.float32))
+    assert (facts[0, SUM], facts[0, SQUARES], facts[0, ODD]) == (0, 0, 3000)
+    assert facts[0, LOW] > facts[0, HIGH]
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_histograms_are_numpys(step: int) -> None:
+    x = np.random.default_rng(1).normal(0, 1, 1000).astype(np.float32)
+    counts = np.empty(16, np.int64)
+    low, high = sampled_histogram(counts, x, step)
+    expected, edges = np.histogram(x[::step].astype(np.float64), 16)
+    assert (low, high) == (edges[0], edges[-1])
+    np.testing.assert_array_equal(counts, expected)
+    x[::3] = np.nan
+    x[1::3] = 7
+    assert sampled_histogram(counts, x[:2].copy(), 1) == (7, 7)
+    assert counts.tolist() == [0] * 8 + [1] + [0] * 7
+    sampled_histogram(counts, x, 3)
+    assert not counts.any()
+    sampled_histogram(counts, np.array([-3e38, 3e38, 0], np.float32), 1)
+    assert counts.tolist() == [1] + [0] * 7 + [1] + [0] * 6 + [1]
 
 
 def test_dead_channels_saturation_and_non_finite_numbers_are_seen() -> None:

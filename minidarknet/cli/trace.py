@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from minidarknet.cli import trace_files
 from minidarknet.cli.classify import WEIGHTS_ENDINGS, split_weights
 from minidarknet.errors import InputError, NonFiniteError, UsageError
 from minidarknet.preprocess import PREPROCESSES
@@ -50,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--darknet", metavar="FILE.npz", help="for --verify: outputs of the original program, see docs/trace.md")
     add("--bound", type=float, default=1e-5, help="for --verify and diff: the largest share of a stage (default 1e-5)")
     add("--json", action="store_true", help="print all records for a program to read")
-    add("--csv", metavar="FILE", help="write the records as a table")
-    add("--npz", metavar="FILE", help="write the arrays of all stages")
-    add("--timeline", metavar="FILE", help="write trace events for Perfetto or chrome://tracing")
+    trace_files.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from minidarknet.images import read_image
     from minidarknet.prediction import load
 
+    trace_files.check(options)
     dump = _dump(options)
     weights, picture = _files(options, dump)
     with console.compiling_announced():
@@ -109,22 +109,17 @@ def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: lis
     from minidarknet import console
     from minidarknet.cli.trace_verify import as_values, print_verified, verdict, verified
     from minidarknet.trace import Trace
-    from minidarknet.trace.files import save_npz, save_text, to_csv, to_json, to_timeline
+    from minidarknet.trace.files import to_json
     from minidarknet.trace.records import stages
 
     images = net.as_batch(image) if net.input_shape.array_shape == image.shape[1:] else image
     run = Trace(net.path, images, [])
-    shown = _show(stages(net, images, keep=bool(options.npz or options.verify), runs=3), options)
+    shown = _show(stages(net, images, keep=options.verify or trace_files.keeps_arrays(options), runs=3), options)
     for stage in shown:
         run.stages.append(stage)
         if options.nan and stage.non_finite:
             raise NonFiniteError(_odd(run, stage))
-    if options.csv:
-        save_text(options.csv, to_csv(run))
-    if options.timeline:
-        save_text(options.timeline, to_timeline(run))
-    if options.npz:
-        save_npz(options.npz, run)
+    trace_files.save(net, run, options)
     whole = bool(run.stages) and run.stages[-1].layer == net.layers[-1].index  # unless stepping was ended
     found = verified(net, run, dump) if options.verify and whole else None
     if options.json:

@@ -62,8 +62,10 @@ class Dropout(Layer):
         self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
     ) -> None:
         (x,), (grad_input,) = inputs, grad_inputs
-        if grad_input is not None:
+        if grad_input is not None and run.training:
             np.multiply(grad_output, self._kept(x)[1], out=grad_input)
+        elif grad_input is not None:
+            grad_input[:] = grad_output
 
     def table_row(self) -> str:
         size = self.in_shape.size

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, survey
+from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, sampled_histogram, survey
 from minidarknet.layers.base import Layer
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
@@ -20,7 +20,7 @@ from minidarknet.shapes import Shape
 #: The version of what `Trace.as_dict` gives; see docs/trace.md.
 SCHEMA = 1
 #: Bars of a histogram, and how many numbers it is drawn from: some, at even distances, as all would take too long.
-BARS, SAMPLE = 16, 4096
+BARS, SAMPLE = 16, 2048
 #: Activations whose curve is flat at both ends, and from where on a number counts as saturated.
 SATURATED = {"logistic": (0.01, 0.99), "tanh": (-0.99, 0.99), "loggy": (-0.99, 0.99), "hardtan": (-1.0, 1.0)}
 
@@ -170,7 +170,8 @@ def describe(
     """The record of one stage; `read` are the shapes that its layer reads, `first` is the layer's first stage."""
     batch, channels = array.shape[:2]
     facts = np.empty((batch * channels, 6))
-    survey(facts, array.reshape(batch * channels, -1))
+    with np.errstate(all="ignore"):  # numbers that are not finite are counted
+        survey(facts, array.reshape(batch * channels, -1))
     odd = int(facts[:, ODD].sum())
     count = max(array.size - odd, 1)
     mean = facts[:, SUM].sum() / count
@@ -217,12 +218,9 @@ def sample(array: Array) -> NDArray[np.float32]:
 
 
 def _histogram(array: Array) -> tuple[list[int], tuple[float, float]]:
-    some = sample(array).astype(np.float64)  # in float32 the distance of two huge numbers would overflow
-    if not some.size:
-        return [0] * BARS, (0.0, 0.0)
-    low, high = float(some.min()), float(some.max())
-    counts, _ = np.histogram(some, BARS, (low, high) if high > low else (low - 0.5, low + 0.5))
-    return [int(count) for count in counts], (low, high)
+    counts = np.empty(BARS, np.int64)
+    low, high = sampled_histogram(counts, array.reshape(-1), max(1, array.size // SAMPLE))
+    return counts.tolist(), (float(low), float(high)) if counts.any() else (0.0, 0.0)
 
 
 def _saturated(name: str, array: Array) -> float:
