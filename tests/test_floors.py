@@ -53,6 +53,7 @@ FLOORS = {
     "checkpoint": 4,
     "symptoms": 4,
     "training": 4,
+    "training_memory": 4,
     "metrics": 4,
     "chart": 4,
     "stopping": 4,

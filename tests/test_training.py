@@ -14,7 +14,8 @@ from minidarknet.kernels.threads import threads
 from minidarknet.net_options import NetOptions
 from minidarknet.schedules import rate_at
 from minidarknet.symptoms import dead_layers, far_first_loss, silent_classes
-from minidarknet.training import Training, check_memory, memory_needs
+from minidarknet.training import Training
+from minidarknet.training_memory import check_memory, memory_needs
 from minidarknet.validation import Validation
 from small_training import CFG, network, pictures
 

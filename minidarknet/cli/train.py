@@ -106,12 +106,14 @@ def _train(options: argparse.Namespace, network: Classifier, data: Dataset, vali
     from minidarknet.memory import mebibytes
     from minidarknet.stopping import stop_on_signals
     from minidarknet.trainer import Trainer
-    from minidarknet.training import Training, check_memory
+    from minidarknet.training import Training
+    from minidarknet.training_memory import check_memory
 
     checkpoint = _checkpoint(options, files)
     settings = _settings(options, network, data, checkpoint)
     network.options = replace(network.options, max_batches=settings["max_batches"])
-    needs, part = check_memory(network), network.options.batch // network.options.subdivisions
+    needs = check_memory(network, traced=options.trace > 0)
+    part = network.options.batch // network.options.subdivisions
     console.note(f"{mebibytes(sum(needs.values()))} of memory for {count_of(part, 'image')} at a time")
     seen = _first_weights(options, network, settings["seed"])
     learned = {"quirks": settings["quirks"], "augment": settings["augment"], "workers": options.workers}
