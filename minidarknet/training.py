@@ -16,7 +16,8 @@ What a batch shows, and what dropout drops, follow from the seed and the batch's
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ import numpy as np
 from minidarknet.checkpoint import Checkpoint, State
 from minidarknet.data import check_dataset
 from minidarknet.dataset import Dataset
-from minidarknet.errors import InputError, NonFiniteError, UsageError
+from minidarknet.errors import CfgWarning, InputError, NonFiniteError, UsageError
 from minidarknet.layers.base import Layer
 from minidarknet.layers.parameter import Array
 from minidarknet.learning import Learner, check_loss
@@ -131,6 +132,7 @@ class Training:
             raise UsageError(f"a seed of {seed}: expected a whole number, 0 or more")
         network.check_runs()
         check_training(network.options, network.section)
+        _tell_unheeded(network)
         check_loss(network)
         check_schedule(network.options)
         check_dataset(dataset, network)
@@ -158,7 +160,7 @@ class Training:
 
     # -- going on ------------------------------------------------------------------------------------------------
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Generator[Step, None, None]:
         """Learn from batch after batch, yielding after each.
 
         Raises
@@ -254,6 +256,15 @@ class Training:
             parameter.array = parameter.value  # it has changed
         self.seen = int(record["seen"])
         self.average = math.nan if record["average_loss"] is None else float(record["average_loss"])
+
+
+def _tell_unheeded(network: Network) -> None:
+    """Warn of options of layers that change a training in Darknet and not here."""
+    for layer in network.layers:
+        if layer.options.smooth:
+            text = "is not heeded: labels stay as they are (Darknet smooths them on a GPU, before [cost], only)"
+            error = layer.error(f"smooth={layer.options.smooth:g} {text}", "smooth")
+            warnings.warn(str(error), CfgWarning, stacklevel=3)
 
 
 def unchanged(options: NetOptions) -> NetOptions:

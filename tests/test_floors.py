@@ -40,6 +40,7 @@ FLOORS = {
     "npz": 4,
     "data_file": 4,
     "data": 4,
+    "data_lists": 4,
     "transform": 4,
     "loader": 4,
     "views": 4,

@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=seed, help="of first weights, order, changes and dropout (default 0)")
     add("--no-augment", action="store_true", help="leave the pictures as they are")
     add("--labels", default="folder", help="how a listed picture gets its class: folder (the default) or substring")
+    add("--names", metavar="FILE", help="class names in the order of the outputs, one a line (default: the data's)")
     add("--darknet-quirks", action="store_true", help="use Darknet's gradients where they are not the true ones")
     add("--backup", metavar="FOLDER", help="where to keep everything (default: that of the .data file, or backup)")
     again = parser.add_mutually_exclusive_group()
@@ -81,14 +82,15 @@ def run(options: argparse.Namespace) -> int:
     from minidarknet.cli.tally import print_tally
     from minidarknet.data import check_dataset, open_dataset
     from minidarknet.files import only_one
-    from minidarknet.prediction import Classifier
+    from minidarknet.prediction import Classifier, read_names
 
     if options.chart:
         chart.check_matplotlib()
     network = Classifier.from_cfg(_cfg(options))
     network.preprocess = "center"
     channels = network.input_shape.channels
-    data, valid = (open_dataset(options.data, part, channels, labels=options.labels) for part in ("train", "valid"))
+    names = read_names(options.names, network.output_shape.size) if options.names else None
+    data, valid = (open_dataset(options.data, part, channels, names, options.labels) for part in ("train", "valid"))
     found = check_dataset(data, network)
     check_dataset(valid, network)
     if not options.json:
@@ -216,6 +218,7 @@ def _settings(
     whole = {
         "cfg": hashlib.sha256(Path(network.path).read_bytes()).hexdigest(),
         "pictures": len(data),
+        "classes": hashlib.sha256("\n".join(data.names).encode()).hexdigest(),
     }
     for key, value in whole.items():
         if kept.get(key, value) != value:
