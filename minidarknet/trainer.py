@@ -6,7 +6,7 @@ complete, then a checkpoint, which says how many records there were. Nothing her
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -135,6 +135,8 @@ class Trainer:
                         self._save_or_warn()
                     raise
         except NonFiniteError as error:
+            with suppress(OSError):
+                self._draw()  # the course that led there
             raise NonFiniteError(f"{error}. {self._last_checkpoint()}") from None
         except OSError as error:
             raise InputError(f"{error.filename or self.files.folder}: {error.strerror or error}") from None
@@ -150,7 +152,7 @@ class Trainer:
             for taken, step in enumerate(steps):
                 now = monotonic()
                 latest = self.training.options.batch / max(now - clock, 1e-9)
-                # In the first batch kernels may have been compiled. Only the time left counts validation and saving too.
+                # In the first batch kernels may have been compiled. Only the time left counts validation and saving.
                 speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
                 first = first if taken else now
                 left = self.training.options.max_batches - step.batch

@@ -153,7 +153,7 @@ def test_an_exploding_rate_ends_with_the_first_tensor_and_the_trace_shows_it_bef
 ) -> None:
     text = Path("learner.cfg").read_text().replace("learning_rate=0.05", "learning_rate=500").replace("burn_in=4\n", "")
     Path("learner.cfg").write_text(text)
-    assert train() == 4
+    assert train("--chart") == 4
     err = " ".join(capfd.readouterr().err.split())
     found = re.search(
         r"learner.cfg: batch (\d+), with a loss of \S+, has numbers that are not finite, first (.*?)\. ", err
@@ -163,6 +163,8 @@ def test_an_exploding_rate_ends_with_the_first_tensor_and_the_trace_shows_it_bef
     assert "Likely the learning rate (500) is too high" in err
     records = list(read_training_trace("backup/learner.trace.jsonl"))
     assert len(records) == int(found[1]) - 1 > 0
+    assert Path("backup/learner.png").exists(), "the pictures of a run that failed are the ones to look at"
+    assert Path("backup/learner.trace.png").exists()
     ratios = [layer["norms"]["ratio"] for layer in records[0]["layers"] if layer["norms"]]
     assert max(ratios) > 1000 * USUAL
     assert "warning: batch 1: the step of layer 3 [connected] is " in err
