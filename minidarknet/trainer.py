@@ -178,7 +178,7 @@ class Trainer:
     def _draw(self) -> None:
         if self.chart:
             chart.draw(self.files.metrics, self.files.chart, self.files.name)
-        if self.chart and self.trace:
+        if self.chart and self.trace and self.files.trace.exists():
             from minidarknet.trace.training_chart import draw
 
             draw(self.files.trace, self.files.trace_chart, self.files.name)

@@ -262,9 +262,20 @@ def test_nothing_is_said_of_inputs_that_are_right_or_no_pictures() -> None:
 # -- the debugger ----------------------------------------------------------------------------------------------------
 
 
-def debug(words: list[str], answers: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "minidarknet", "trace", "small.cfg", "small.weights", "a.png"]
-    line += ["--preprocess", "center", *words]
+def debug(words: list[str], answers: str, files: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    files = ["small.weights"] if files is None else files
+    line = [
+        sys.executable,
+        "-m",
+        "minidarknet",
+        "trace",
+        "small.cfg",
+        *files,
+        "a.png",
+        "--preprocess",
+        "center",
+        *words,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONBREAKPOINT": ""}
     return subprocess.run(line, input=answers, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -293,6 +304,13 @@ def test_what_is_changed_in_the_debugger_goes_on(folder: Path) -> None:
     assert quit_at_once.returncode == 0
     assert "class " not in quit_at_once.stdout.replace("<class", "")
     assert "Traceback" not in quit_at_once.stderr
+
+
+def test_the_debugger_sees_a_picture_of_its_own_size(folder: Path) -> None:
+    Path("small.cfg").write_text(CFG[: CFG.index("[route]")] + "[avg]\n[softmax]\n")
+    done = debug(["--preprocess", "fit", "--random-weights", "1", "--break", "0"], "p x.shape, y.shape\nc\n", [])
+    assert done.returncode == 0, done.stderr
+    assert "((1, 3, 8, 16), (1, 4, 8, 16))" in done.stdout
 
 
 def test_a_layer_that_is_not_there(folder: Path, capfd: Screen) -> None:

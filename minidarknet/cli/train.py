@@ -259,7 +259,7 @@ def _report(options: argparse.Namespace, trainer: Trainer, signal: int) -> None:
     facts.append(("weights", os.fspath(files.weights)))
     if options.chart:
         facts.append(("chart", os.fspath(files.chart)))
-    if options.trace:
+    if options.trace and files.trace.exists():
         facts.append(("trace", os.fspath(files.trace_chart if options.chart else files.trace)))
     console.facts(facts)
     if not trainer.done:
