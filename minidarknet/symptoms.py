@@ -113,6 +113,18 @@ def large_update(record: StepTrace) -> str:
     )
 
 
+def dead_units(record: StepTrace) -> str:
+    """The first layer of a traced batch whose units are all the same for every picture; empty where there is none."""
+    dead = [layer for layer in record.layers if layer.norms and layer.same == layer.units]
+    if not dead:
+        return ""
+    others = f" (and of {len(dead) - 1} more)" if len(dead) > 1 else ""
+    return (
+        f"batch {record.batch:,}: each unit of {dead[0].title} puts out one number for all pictures{others}, so that "
+        "nothing behind can tell them apart. Take leaky for relu, or a lower learning rate"
+    )
+
+
 def far_first_loss(network: Network, loss: float) -> str:
     """What is odd about the first loss of a network that has learned nothing yet; empty where nothing is."""
     last = next((layer for layer in reversed(network.layers) if layer.loss is not None), None)

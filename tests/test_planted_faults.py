@@ -180,12 +180,17 @@ def test_a_dead_layer_is_a_warning_and_counted(folder: Path, capfd: Screen) -> N
     assert train("--weights", "dead.weights") == 0
     err = capfd.readouterr().err
     assert "warning: no gradient reaches layer 0 [convolutional]: it learns nothing" in " ".join(err.split())
+    assert "warning: batch 1: each unit of layer 0 [convolutional] puts out one number for all pictures" in " ".join(
+        err.split()
+    )
     conv, pool, *_ = layers_of(1)
     assert (conv["units"], conv["same"], conv["zero"], conv["dead"]) == (4, 4, 4, [0, 1, 2, 3])
     assert conv["norms"]["gradient"] == 0  # type: ignore[index]
     assert pool["zero"] == 4
     assert train("--overwrite") == 0
-    assert "no gradient reaches" not in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "no gradient reaches" not in err
+    assert "puts out one number" not in err
     assert layers_of(1)[0]["same"] == 0
 
 

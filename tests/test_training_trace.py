@@ -155,6 +155,22 @@ def test_dead_units_are_counted() -> None:
     assert 2 in trace.records[1].layers[1].dead
 
 
+def test_the_parts_of_a_batch_are_one_batch() -> None:
+    """Channel 0 is a constant in the first part only, channel 1 another one in each, channel 2 the same in both."""
+    training = begin()
+    trace, layer = TrainingTrace(training), training.network.layers[0]
+    assert trace.due(1)
+    one, other = np.ones((2, 4, 1, 2), np.float32), np.ones((2, 4, 1, 2), np.float32)
+    other[1, 0, 0, 1] = 5
+    other[:, 1] = 2
+    for part in (one, other):
+        trace._see_output(layer, part)
+    units = trace._units[0]
+    assert (units.low == units.high).tolist() == [False, False, True, True]
+    assert trace.due(2)
+    assert not trace._units
+
+
 def test_no_gradient_is_asked_for_before_a_layer_that_ends_the_way_back() -> None:
     (record, *_) = traced(CFG.replace("[maxpool]", "[maxpool]\nstopbackward=1"))
     assert [layer.unreached for layer in record.layers] == [None, None, None, 0, None]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minidarknet.metrics import Lines
-from minidarknet.symptoms import large_update
+from minidarknet.symptoms import dead_units, large_update
 from minidarknet.trace.training import TrainingTrace
 from minidarknet.trace.training_records import StepTrace
 from minidarknet.training import Training
@@ -44,6 +44,8 @@ def tracing(training: Training, path: Path, every: int, size: int, warn: Callabl
                 warn("trace", f"{path}: the trace cannot be written: {error.strerror or error}")
             if words := large_update(record):
                 warn("update", words)
+            if words := dead_units(record):
+                warn("units", words)
 
         TrainingTrace(training, every, add)
         yield lines
