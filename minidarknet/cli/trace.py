@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from minidarknet.cli import trace_files
 from minidarknet.cli.classify import WEIGHTS_ENDINGS, split_weights
+from minidarknet.cli.trace_break import stop_behind
 from minidarknet.errors import InputError, NonFiniteError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
 if TYPE_CHECKING:
     from minidarknet.prediction import Classifier
-    from minidarknet.trace import Stage, Trace
+    from minidarknet.trace import Stage
     from minidarknet.trace.dump import Dump
 
 USAGE = """%(prog)s [options] NAME IMAGE
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preprocess", choices=PREPROCESSES, default="fit", help="as for classify (default fit)")
     add("--random-weights", type=int, metavar="SEED", help="draw weights at random (to try a cfg)")
     add("--step", action="store_true", help="pause after each layer: Enter goes on, q quits")
+    add("--break", dest="behind", metavar="LAYER", type=int, help="open Python's debugger behind a layer")
     add("--nan", action="store_true", help="stop at the first stage with numbers that are not finite")
     add(
         "--zero", metavar="LAYER:CHANNEL", action="append", default=[], help="set a channel's weights to 0, and compare"
@@ -71,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             names=options.names,
             preprocess=options.preprocess,
             random_weights=options.random_weights,
+            check=not options.nan,  # which is there to find what a check would refuse
         )
         if picture is None:
             assert dump is not None
@@ -81,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         before = net.rank(net.forward(image)[0].reshape(-1).copy()) if options.zero else []
         for place in options.zero:
             _silence(net, place)
+        if options.behind is not None:
+            return stop_behind(net, image, options.behind)
         return _trace(net, image, options, before, dump)
 
 
@@ -110,15 +115,19 @@ def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: lis
     from minidarknet.cli.trace_verify import as_values, print_verified, verdict, verified
     from minidarknet.trace import Trace
     from minidarknet.trace.files import to_json
+    from minidarknet.trace.inputs import odd_range
+    from minidarknet.trace.lineage import lineage
     from minidarknet.trace.records import stages
 
     images = net.as_batch(image) if net.input_shape.array_shape == image.shape[1:] else image
     run = Trace(net.path, images, [])
+    if words := odd_range(images):
+        console.warning(words)
     shown = _show(stages(net, images, keep=options.verify or trace_files.keeps_arrays(options), runs=3), options)
     for stage in shown:
         run.stages.append(stage)
         if options.nan and stage.non_finite:
-            raise NonFiniteError(_odd(run, stage))
+            raise NonFiniteError(lineage(net, run, stage))
     trace_files.save(net, run, options)
     whole = bool(run.stages) and run.stages[-1].layer == net.layers[-1].index  # unless stepping was ended
     found = verified(net, run, dump) if options.verify and whole else None
@@ -195,29 +204,11 @@ def _silence(net: Classifier, place: str) -> None:
         parameter.array = numbers
 
 
-def _odd(run: Trace, stage: Stage) -> str:
-    """What is not finite, and where it may come from."""
-    before = next((other for other in reversed(run.stages[:-1]) if other.layer != stage.layer), None)
-    came = (
-        f"{before.title} was finite, {before.minimum:g} to {before.maximum:g}" if before else "the input is the picture"
-    )
-    return (
-        f"{run.cfg}: {stage.title} has {stage.non_finite:,} of {int(1 if not stage.shape else _size(stage.shape)):,} "
-        f"numbers that are not finite, the first at (image, channel, row, column) {stage.first_non_finite}; {came}"
-    )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
-
-
 def _diff(options: argparse.Namespace) -> int:
     from minidarknet import console
     from minidarknet.trace.diff import differences, first_beyond
     from minidarknet.trace.files import read_npz
+    from minidarknet.trace.inputs import odd_range, relation
 
     if len(options.files) != 2:
         raise UsageError(f"diff compares two traces; found {len(options.files)} files")
@@ -225,6 +216,9 @@ def _diff(options: argparse.Namespace) -> int:
     missing = sorted(set(a) ^ set(b))
     if missing:
         raise InputError(f"the traces have other stages: {', '.join(missing[:5])} are only in one of them")
+    for path, run in zip(options.files, (a, b), strict=True):
+        if "input" in run and (words := odd_range(run["input"])):
+            console.warning(f"{path}: {words}")
     found = differences(a, b)
     first = first_beyond(found, options.bound)
     if options.json:
@@ -236,4 +230,6 @@ def _diff(options: argparse.Namespace) -> int:
         )
         parts = f"they part at {first.name}" if first else "they do not part"
         console.note(f"{parts} (by more than {options.bound:g} of the largest number)")
+        if words := relation(a["input"], b["input"]) if "input" in a else "":
+            console.note(words)
     return 1 if first else 0
