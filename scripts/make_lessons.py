@@ -15,6 +15,7 @@ from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 from minidarknet import zoo
 from minidarknet.course import notebooks
@@ -35,7 +36,11 @@ def make(lesson: Lesson) -> None:
     notebook.metadata["minidarknet"] = {"generated": f"from {lesson.path.name} by `make lessons`"}
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=PATIENCE,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            config=Config({"KernelManager": {"transport": "ipc"}}),  # nobody else on the machine can listen
         )
         try:
             client.execute()
@@ -72,7 +77,7 @@ def tidied(output: Any, place: str) -> Any:
     if output.output_type == "stream" and output.name == "stderr":
         raise MinidarknetError(f"{place} writes to stderr, which a reader takes for a failure: {output.text}")
     if output.output_type == "execute_result":
-        raise MinidarknetError(f"{place} ends with a bare expression: print it, or end the line with plt.show()")
+        raise MinidarknetError(f"{place} ends with a bare expression; print it, or show the picture by plt.show()")
     return output
 
 
