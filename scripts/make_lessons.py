@@ -34,13 +34,14 @@ def make(lesson: Lesson) -> None:
     if any("weights" in tags(cell) for cell in notebook.cells) and zoo.locate("tiny").weights is None:
         raise MinidarknetError(f"{lesson.path.name} shows Tiny Darknet's weights: run `minidarknet fetch tiny` first")
     notebook.metadata["minidarknet"] = {"generated": f"from {lesson.path.name} by `make lessons`"}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as sockets:
+        private = {"transport": "ipc", "ip": f"{sockets}/kernel"}  # nobody else on the machine can listen
         client = NotebookClient(
             notebook,
             timeout=PATIENCE,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # nobody else on the machine can listen
+            config=Config({"KernelManager": private}),
         )
         try:
             client.execute()
