@@ -27,7 +27,7 @@ lessons: $(VENV)/.installed ## make the notebooks of the course anew from its sc
 	$(BIN)/python -m pytest -q --nbmake $(if $(ONLY),lessons/$(ONLY)_*.ipynb,lessons)
 
 docs: $(VENV)/.installed ## build the documentation into site/
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
