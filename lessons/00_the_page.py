@@ -220,9 +220,9 @@ for name, call, count in [
 # layer table. `minidarknet summary tiny` does the same on the command line.
 
 # %%
-from minidarknet.network import Network  # noqa: E402
-from minidarknet.summary import table  # noqa: E402
-from minidarknet.zoo import find_cfg  # noqa: E402
+from minidarknet.network import Network
+from minidarknet.summary import table
+from minidarknet.zoo import find_cfg
 
 network = Network.from_cfg(find_cfg("tiny"))
 print(table(network))

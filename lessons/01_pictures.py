@@ -188,9 +188,9 @@ for name, function in ("Python", resize_by_hand), ("compiled", resize_compiled):
 # NumPy. The operations are the same, in the same order, so the result is not only near ours: it has the same bits.
 
 # %%
-from minidarknet.images import read_image, to_planes  # noqa: E402
-from minidarknet.preprocess import prepare  # noqa: E402
-from minidarknet.resize import letterbox, resize  # noqa: E402
+from minidarknet.images import read_image, to_planes
+from minidarknet.preprocess import prepare
+from minidarknet.resize import letterbox, resize
 
 assert np.array_equal(to_planes(landscape(120, 200), 3), photo)
 for height, width in [(60, 100), (119, 33), (224, 373), (2, 500)]:
@@ -214,14 +214,14 @@ assert ours[:, -1].max() < 1e-5 < package[:, -1].min()
 # (*aliasing*).
 
 # %%
-y, x = np.mgrid[-1:1:240j, -1:1:240j]
-rings = (0.5 + 0.5 * np.cos(250 * (x**2 + y**2))).astype(np.float32)
-darknet = resize(rings[None], 60, 60)[0]
-pillow = np.asarray(Image.fromarray(rings).resize((60, 60), Image.Resampling.BILINEAR))
+y, x = np.mgrid[-1:1:160j, -1:1:160j]
+rings = (0.5 + 0.5 * np.cos(160 * (x**2 + y**2))).astype(np.float32)
+darknet = resize(rings[None], 40, 40)[0]
+pillow = np.asarray(Image.fromarray(rings).resize((40, 40), Image.Resampling.BILINEAR))
 figure, axes = plt.subplots(1, 3, figsize=(8, 3.2))
-titles = "240x240", "60x60, Darknet: false rings", "60x60, Pillow: grey"
+titles = "160x160", "40x40, Darknet: false rings", "40x40, Pillow: grey"
 for axis, shown, title in zip(axes, (rings, darknet, pillow), titles, strict=True):
-    axis.imshow(shown, cmap="gray", vmin=0, vmax=1)
+    axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set(title=title)
     axis.axis("off")
 figure.tight_layout()
@@ -268,8 +268,8 @@ plt.show()
 #
 # ## PNG and JPEG
 #
-# A PNG file holds the very bytes. A JPEG holds waves: brightness and two differences of colour, the latter often at
-# half size, each rounded in blocks of 8x8. Reading it means to compute, and the standard leaves rounding to the decoder.
+# A PNG file holds the very bytes. A JPEG holds waves, in blocks of 8x8 pixels: brightness, and two differences of
+# colour, often at half size. Reading it means to compute, and the standard leaves the roundings to the decoder.
 
 # %%
 with TemporaryDirectory() as folder:
