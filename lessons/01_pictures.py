@@ -24,7 +24,6 @@
 # *In the package:* `minidarknet/images.py`, `minidarknet/resize.py`, `minidarknet/preprocess.py`
 
 # %%
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from timeit import repeat
 
@@ -42,34 +41,22 @@ from minidarknet.course import check
 # one of the three colours, for all pixels. Here is a small picture, and its three channels.
 
 # %%
-YELLOW, BLUE, WHITE, DARK = (255, 200, 0), (0, 90, 180), (255, 255, 255), (40, 40, 40)
-PIXELS = np.array([
-    [BLUE, BLUE, YELLOW, YELLOW],
-    [BLUE, WHITE, YELLOW, YELLOW],
-    [BLUE, BLUE, BLUE, BLUE],
-    [DARK, DARK, DARK, WHITE],
-], np.uint8)  # fmt: skip
-
+B, Y, W, D = (0, 90, 180), (255, 200, 0), (255, 255, 255), (40, 40, 40)  # blue, yellow, white, dark
+PIXELS = np.array([[B, B, Y, Y], [B, W, Y, Y], [B, B, B, B], [D, D, D, W]], np.uint8)  # height, width, channels
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.6))
-axes[0].imshow(PIXELS)
-axes[0].set(title="4x4 pixels")
-for channel, name in enumerate(("red", "green", "blue")):
-    axes[channel + 1].imshow(PIXELS[:, :, channel], cmap="gray", vmin=0, vmax=255)
-    axes[channel + 1].set(title=f"channel {channel}: {name}")
-    for (row, column), byte in np.ndenumerate(PIXELS[:, :, channel]):
-        shade = "black" if byte > 127 else "white"
-        axes[channel + 1].text(column, row, byte, ha="center", va="center", color=shade)
-for axis in axes:
-    axis.axis("off")
-figure.suptitle("One picture, three planes of bytes", y=0.04)
+titles = "4x4 pixels", "channel 0: red", "channel 1: green", "channel 2: blue"
+for axis, shown, title in zip(axes, (PIXELS, *PIXELS.transpose(2, 0, 1)), titles, strict=True):
+    axis.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    axis.set(title=title, xticks=[], yticks=[])
+    for (row, column), byte in np.ndenumerate(shown if shown.ndim == 2 else np.empty((0, 0))):
+        axis.text(column, row, byte, ha="center", va="center", color="black" if byte > 127 else "white")
 plt.show()
 
 # %% [markdown]
 # ## From bytes to planes, by hand
 #
-# Files and screens keep a pixel's three bytes together: red green blue, red green blue. A convolution works through one
-# channel after the other, so networks want *planes*: all of red, then all of green, then all of blue. The array's
-# shape is (channels, height, width); each number is a byte divided by 255, as float32.
+# Files keep a pixel's three bytes together: red green blue, red green blue. Networks want *planes*: all of red, then
+# all of green, then all of blue: an array (channels, height, width). Each number is a byte divided by 255, as float32.
 
 
 # %%
@@ -82,7 +69,7 @@ def planes_by_hand(data, height, width):
 
 
 planes = planes_by_hand(PIXELS.tobytes(), 4, 4)
-assert np.array_equal(planes, (PIXELS.transpose(2, 0, 1) / np.float32(255)))
+assert np.array_equal(planes, PIXELS.transpose(2, 0, 1) / np.float32(255))
 print("bytes of the file: ", list(PIXELS.tobytes()[:9]), "...")
 print("numbers in memory: ", [round(float(x), 3) for x in planes.reshape(-1)[:9]], "...")
 
@@ -92,35 +79,26 @@ print("numbers in memory: ", [round(float(x), 3) for x in planes.reshape(-1)[:9]
 #
 # ## Between the pixels
 #
-# A network wants 224x224 pixels, photos have any size. *Bilinear* resizing draws a straight line between neighbouring
-# pixels and reads new values off that line, along rows and then along columns. What the word leaves open is *where* the
-# new pixels lie. Darknet lines up the first pixels and the last ones, so that new pixel $i$ lies at
+# Photos have any size. *Bilinear* resizing draws a straight line between neighbouring pixels and reads new values off
+# that line, along rows and then along columns. What the word leaves open is *where* the new pixels lie. Darknet lines
+# up the first pixels and the last ones:
 #
-# $$\text{position} = i \cdot \frac{\text{old} - 1}{\text{new} - 1}$$
+# $$\text{position of new pixel } i = i \cdot \frac{\text{old} - 1}{\text{new} - 1}$$
 #
-# Pillow, like most libraries, lines up the *edges* of the pixels: $(i + \frac12) \cdot \frac{\text{old}}{\text{new}} -
-# \frac12$. There the first and last new pixels lie outside of the line, and take its ends.
+# Pillow, like most libraries, lines up the *edges* of the pixels: $(i + 0.5) \cdot \text{old} / \text{new} - 0.5$.
+# There the first and last new pixels lie outside of the line, and take its ends. Below the drawing is Darknet's
+# function, loop by loop. Its arithmetic is in float32, as in C, where a `float` has 24 binary digits.
 
 # %%
-ROW = np.array([0.2, 0.8, 0.4, 1.0], np.float32)
-corners = np.arange(7) * 3 / 6
-edges = np.clip((np.arange(7) + 0.5) * 4 / 7 - 0.5, 0, 3)
-figure, axis = plt.subplots(figsize=(8, 3.4))
+ROW, ONE = np.array([0.2, 0.8, 0.4, 1.0], np.float32), np.float32(1)
+corners, edges = np.arange(7) * 3 / 6, np.clip((np.arange(7) + 0.5) * 4 / 7 - 0.5, 0, 3)
+figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
 axis.plot(range(4), ROW, "ko-", markersize=11, markerfacecolor="white", label="4 old pixels, and the line")
 axis.plot(corners, np.interp(corners, range(4), ROW), "s", color="#0072b2", markersize=8, label="7 new ones: Darknet")
 axis.plot(edges, np.interp(edges, range(4), ROW), "^", color="#e69f00", markersize=8, label="7 new ones: Pillow")
-axis.set(xlabel="position in the old row", ylabel="value", xticks=range(4), ylim=(0, 1.1))
-axis.set(title="Both are bilinear: the same line, read at other positions")
+axis.set(xlabel="position in the old row", title="Both are bilinear: the same line, read at other positions")
 axis.legend(loc="lower right")
-figure.tight_layout()
 plt.show()
-
-# %% [markdown]
-# Here is Darknet's function, loop by loop. All arithmetic is in float32, as in C, where a `float` has 24 binary digits.
-
-
-# %%
-ONE = np.float32(1)
 
 
 def resize_by_hand(image, height, width):
@@ -131,8 +109,7 @@ def resize_by_hand(image, height, width):
     wide = np.zeros((channels, old_height, width), np.float32)
     for c, y, x in np.ndindex((channels, old_height, width)):  # along the rows
         position = np.float32(x) * step_x
-        left = int(position)
-        share = position - np.float32(left)
+        left, share = int(position), position - np.float32(int(position))
         if x == width - 1:  # the last pixel is the last pixel
             wide[c, y, x] = image[c, y, old_width - 1]
         else:
@@ -140,8 +117,7 @@ def resize_by_hand(image, height, width):
     resized = np.zeros((channels, height, width), np.float32)
     for c, y, x in np.ndindex((channels, height, width)):  # along the columns
         position = np.float32(y) * step_y
-        top = int(position)
-        share = position - np.float32(top)
+        top, share = int(position), position - np.float32(int(position))
         resized[c, y, x] = (ONE - share) * wide[c, top, x]
         if y < height - 1:
             resized[c, y, x] += share * wide[c, top + 1, x]
@@ -149,9 +125,7 @@ def resize_by_hand(image, height, width):
 
 
 stretched = resize_by_hand(np.stack([ROW, ROW])[None], 2, 7)[0]
-print(stretched.round(3)[0])
 assert np.allclose(stretched, np.interp(corners, range(4), ROW), atol=1e-6)  # as drawn
-assert np.allclose(stretched[:, ::2], ROW, atol=1e-6)  # every second one is an old pixel
 
 # %% [markdown]
 # ## Made quick, and measured
@@ -160,23 +134,19 @@ assert np.allclose(stretched[:, ::2], ROW, atol=1e-6)  # every second one is an 
 # same function to machine code, without a change. Below is a landscape that we draw ourselves.
 
 
-# %%
+# %% tags=["volatile"]
 def landscape(height, width):
-    """A picture of a sun over striped hills, as bytes (height, width, 3)."""
+    """A picture of a sun over a hill, as bytes (height, width, 3)."""
     y, x = np.mgrid[0:height, 0:width] / height
     picture = np.stack([0.35 + 0.2 * y, 0.6 + 0.2 * y, 0.95 - 0.1 * y], axis=2)  # the sky
     picture[(x - 1.2) ** 2 + (y - 0.3) ** 2 < 0.02] = 1, 0.85, 0.2
-    hill = y > 0.65 + 0.12 * np.sin(4 * x)
-    stripes = (0.5 + 0.5 * np.sin(90 * (y - 0.2 * x) ** 2 * 6))[..., None]
-    picture[hill] = (np.array([0.1, 0.3, 0.15]) + stripes * np.array([0.5, 0.4, 0.2]))[hill]
+    picture[y > 0.65 + 0.12 * np.sin(4 * x)] = 0.2, 0.5, 0.25
     return (picture * 255).round().astype(np.uint8)
 
 
 photo = planes_by_hand(landscape(120, 200).tobytes(), 120, 200)
 resize_compiled = njit(resize_by_hand)
 assert np.array_equal(resize_compiled(photo, 60, 100), resize_by_hand(photo, 60, 100))  # the same bits
-
-# %% tags=["volatile"]
 for name, function in ("Python", resize_by_hand), ("compiled", resize_compiled):
     seconds = min(repeat(lambda: function(photo, 60, 100), repeat=3, number=1))  # noqa: B023
     print(f"{name:9} {seconds * 1e3:8.2f} ms")
@@ -195,7 +165,6 @@ from minidarknet.resize import letterbox, resize
 assert np.array_equal(to_planes(landscape(120, 200), 3), photo)
 for height, width in [(60, 100), (119, 33), (224, 373), (2, 500)]:
     assert np.array_equal(resize(photo, height, width), resize_compiled(photo, height, width))
-print("four sizes, the same bits")
 
 ours, package = resize_compiled(photo, 300, 200), resize(photo, 300, 200)
 print("120 rows become 300; rows that differ:", np.flatnonzero((ours != package).any(axis=(0, 2))))
@@ -207,28 +176,22 @@ assert ours[:, -1].max() < 1e-5 < package[:, -1].min()
 # share of row 118 is then almost 0, and row 119 is left out, as nothing may follow the last row: so it turns black.
 # The package takes row 119. (Where the position is rounded up, the row is dimmed by a hair, in both.)
 #
-# ### And Pillow's
-#
-# When a picture shrinks, Darknet's rule reads a few old pixels and skips the others. Pillow averages all of them. On
-# fine patterns that is a visible difference: skipped stripes come back as coarse ones that were never there
-# (*aliasing*).
+# When a picture shrinks, Darknet's rule reads a few old pixels and skips the others, while Pillow averages all. On
+# fine patterns that can be seen: skipped stripes come back as coarse ones that were never there (*aliasing*).
 
 # %%
 y, x = np.mgrid[-1:1:160j, -1:1:160j]
 rings = (0.5 + 0.5 * np.cos(160 * (x**2 + y**2))).astype(np.float32)
 darknet = resize(rings[None], 40, 40)[0]
 pillow = np.asarray(Image.fromarray(rings).resize((40, 40), Image.Resampling.BILINEAR))
-figure, axes = plt.subplots(1, 3, figsize=(8, 3.2))
+figure, axes = plt.subplots(1, 3, figsize=(8, 3.2), layout="constrained")
 titles = "160x160", "40x40, Darknet: false rings", "40x40, Pillow: grey"
 for axis, shown, title in zip(axes, (rings, darknet, pillow), titles, strict=True):
     axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axis.set(title=title)
-    axis.axis("off")
-figure.tight_layout()
+    axis.set(title=title, xticks=[], yticks=[])
 plt.show()
 grown = np.asarray(Image.fromarray(ROW[None]).resize((7, 1), Image.Resampling.BILINEAR))[0]
 assert np.allclose(grown, np.interp(edges, range(4), ROW), atol=1e-6)  # the triangles of the drawing
-print(f"contrast that is left: Darknet {darknet.std():.2f}, Pillow {pillow.std():.2f}, of {rings.std():.2f}")
 
 # %% [markdown]
 # Pillow's picture is the better one, and still the wrong one here: published probabilities can only be had with the
@@ -236,29 +199,20 @@ print(f"contrast that is left: Darknet {darknet.std():.2f}, Pillow {pillow.std()
 #
 # ## To the size that the network wants
 #
-# Two ways keep the proportions. `letterbox` makes the whole picture fit *inside* of the network's size, with grey
-# around it; `fit` makes it *cover* that size, and the network runs on the larger picture. All sizes are whole
-# numbers, rounded down.
-
+# `letterbox` makes the whole picture fit *inside* of the network's size, with grey around it; `fit` makes it *cover*
+# that size, and the network runs on the larger picture. All sizes and offsets are whole numbers, rounded down.
 
 # %%
-def letterbox_by_hand(image, side):
-    """The whole picture inside of side x side, centred on grey."""
-    _, height, width = image.shape
-    inner = (side, width * side // height) if height > width else (height * side // width, side)
-    boxed = np.full((len(image), side, side), 0.5, np.float32)
-    top, left = (side - inner[0]) // 2, (side - inner[1]) // 2
-    boxed[:, top : top + inner[0], left : left + inner[1]] = resize_compiled(image, *inner)
-    return boxed
+boxed = np.full((3, 64, 64), 0.5, np.float32)
+boxed[:, 13 : 13 + 38] = resize_compiled(photo, 120 * 64 // 200, 64)  # 38 rows, at (64 - 38) // 2
+assert np.array_equal(boxed, letterbox(photo, 64, 64))
+assert np.array_equal(resize_compiled(photo, 64, 200 * 64 // 120), prepare(photo, "fit", 64, 64))
 
-
-assert np.array_equal(letterbox_by_hand(photo, 64), letterbox(photo, 64, 64))
 figure, axes = plt.subplots(1, 5, figsize=(8, 2.4), gridspec_kw={"width_ratios": [5 / 3, 1, 1, 1, 1]})
 for axis, way in zip(axes, ("fit", "letterbox", "center", "crop", "stretch"), strict=True):
     prepared = prepare(photo, way, 64, 64)
     axis.imshow(prepared.transpose(1, 2, 0))
-    axis.set(title=f"{way}\n{prepared.shape[1]}x{prepared.shape[2]}")
-    axis.axis("off")
+    axis.set(title=f"{way}\n{prepared.shape[1]}x{prepared.shape[2]}", xticks=[], yticks=[])
 figure.suptitle("120x200 pixels, brought to a network for 64x64, in the package's five ways", y=0.05)
 plt.show()
 
@@ -274,11 +228,10 @@ plt.show()
 # %%
 with TemporaryDirectory() as folder:
     for ending in ("png", "jpg"):
-        path = Path(folder) / f"landscape.{ending}"
-        Image.fromarray(landscape(120, 200)).save(path)
-        levels = np.abs(read_image(path) - photo) * 255
-        assert (levels.max() == 0) == (ending == "png")
-        print(f"{ending}: {'the same bytes' if levels.max() == 0 else 'other bytes than were written'}")
+        Image.fromarray(landscape(120, 200)).save(f"{folder}/picture.{ending}")
+        same = np.array_equal(read_image(f"{folder}/picture.{ending}"), photo)
+        print(f"{ending}: {'the same bytes' if same else 'other bytes than were written'}")
+        assert same == (ending == "png")
 
 # %% [markdown]
 # So the same JPEG gives other pixels in another program. Darknet reads with stb_image, this package with Pillow. On
@@ -344,5 +297,4 @@ check("1.3", grey)
 # %% [markdown]
 # ## Where next
 #
-# Lesson 2 reads the description of a network. `minidarknet/augment.py` turns pictures, moves them and changes their
-# colours by chance, so that a network sees more than it was given: lesson 12.
+# Lesson 2 reads the description of a network. In lesson 12, `minidarknet/augment.py` changes pictures by chance.
