@@ -10,6 +10,21 @@ import numpy as np
 from minidarknet.course.checking import Exercise, expect
 
 
+def header_bytes(answer: Callable[..., Any]) -> None:
+    for major, minor, expected in (
+        (0, 1, 16),
+        (0, 2, 20),
+        (0, 0, 16),
+        (0, 5, 20),
+        (1, 0, 20),
+        (999, 999, 20),
+        (0, 1000, 16),
+        (1000, 0, 16),
+        (2000, 5, 16),
+    ):
+        expect(f"header_bytes({major}, {minor})", answer(major, minor), expected)
+
+
 def convolution_arrays(answer: Callable[..., Any]) -> None:
     for filters, channels, size in ((2, 1, 1), (3, 2, 3), (1, 4, 5)):
         count = filters * (channels * size * size + 4)
@@ -60,19 +75,25 @@ def fold(answer: Callable[..., Any]) -> None:
 EXERCISES = (
     Exercise(
         "9.1",
+        "The length of the header",
+        header_bytes,
+        hint="Three numbers of 4 bytes, and `seen` with 8 or 4. All three conditions must hold for 8.",
+    ),
+    Exercise(
+        "9.2",
         "Repair the order",
         convolution_arrays,
         hint="That is the order of a connected layer. Where do the weights of a convolution stand?",
         stub_says="for 'scales'",
     ),
     Exercise(
-        "9.2",
+        "9.3",
         "Where does it end?",
         cut_in,
         hint="Add up where each array ends, in bytes, beginning behind the header.",
     ),
     Exercise(
-        "9.3",
+        "9.4",
         "Fold batch norm away",
         fold,
         hint="scale * (w x - mean) / deviation + bias: what stands before x, and what is left without it?",
