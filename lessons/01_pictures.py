@@ -75,7 +75,7 @@ print("numbers in memory: ", [round(float(x), 3) for x in planes.reshape(-1)[:9]
 
 # %% [markdown]
 # The two formulas in square brackets are all there is to it: *the last index moves fastest*. Reading the bytes by the
-# wrong formula is the most common mistake in this trade. It gives no error, only a strange picture (exercise 1.2).
+# wrong formula is a common mistake. It gives no error, only a strange picture (exercise 1.2).
 #
 # ## Between the pixels
 #
@@ -168,7 +168,7 @@ for height, width in [(60, 100), (119, 33), (224, 373), (2, 500)]:
 
 ours, package = resize_compiled(photo, 300, 200), resize(photo, 300, 200)
 print("120 rows become 300; rows that differ:", np.flatnonzero((ours != package).any(axis=(0, 2))))
-print(f"the last row should lie at 119, and lies at {np.float32(299) * (np.float32(119) / np.float32(299))}")
+print(f"the last row should lie at 119, and lies at {np.float32(299) * (np.float32(119) / np.float32(299)):.6f}")
 assert ours[:, -1].max() < 1e-5 < package[:, -1].min()
 
 # %% [markdown]
@@ -236,7 +236,7 @@ with TemporaryDirectory() as folder:
 # %% [markdown]
 # So the same JPEG gives other pixels in another program. Darknet reads with stb_image, this package with Pillow. On
 # Darknet's three sample photos they differ in 5 to 9 % of the values, by up to 3 of 255 levels: enough to make
-# 0.170293 of the page's 0.167168 for the dog. To compare networks, compare on PNG files.
+# 0.1703 of the page's 0.1672 for the dog. To compare networks, compare on PNG files.
 #
 # ## Exercises
 #

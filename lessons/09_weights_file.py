@@ -59,11 +59,10 @@ plt.show()
 # %% [markdown]
 # ## Write it, read it
 #
-# Python's `struct` turns numbers into bytes. `<` means *little-endian*: the byte that counts least comes first. `i` is
-# a whole number of 32 bits, `q` one of 64, `f` a float32. `seen` is how many pictures training has shown the network.
-#
-# Older files have a `seen` of 32 bits, so a header of 16 bytes. The version tells: 64 bits if major * 10 + minor is at
-# least 2, and both are below 1000. (Above 1000, connected layers are stored (inputs, outputs), and must be turned.)
+# Python's `struct` turns numbers into bytes. `<` means *little-endian*: the byte that counts least comes first; `i` is
+# a whole number of 32 bits, `q` one of 64, `f` a float32. `seen`, the pictures shown in training, has 32 bits in older
+# files: so a header of 16 bytes. The version tells: 64 bits if major * 10 + minor is at least 2, and both are below
+# 1000. (Above 1000, connected layers are stored (inputs, outputs), and must be turned.)
 
 # %%
 values = [float(cell.split()[1]) for cell in CELLS[5:]]
@@ -100,8 +99,9 @@ DIGITS = [(16, 1, 3, True), (32, 16, 3, True), (64, 32, 3, True), (10, 64, 1, Fa
 data = (files("minidarknet") / "digits.weights").read_bytes()
 digits = read_arrays(data, DIGITS, 20)
 print(f"header {struct.unpack_from('<3iq', data)}; layer 0:", {name: a.shape for name, a in digits[0].items()})
-figure, axis = plt.subplots(figsize=(8, 1.4))
-axis.imshow(np.hstack([np.pad(w[0], 1) for w in digits[0]["weights"]]), cmap="PuOr", vmin=-1, vmax=1)
+figure, axis = plt.subplots(figsize=(8, 2.2))
+tiles = np.pad(digits[0]["weights"][:, 0], ((0, 0), (1, 1), (1, 1))).reshape(2, 8, 5, 5)
+axis.imshow(tiles.swapaxes(1, 2).reshape(10, 40), cmap="PuOr", vmin=-1, vmax=1)
 axis.set(xticks=[], yticks=[], title="Layer 0: 16 filters of 3x3 weights (orange below 0, violet above)")
 plt.show()
 
@@ -190,8 +190,8 @@ with TemporaryDirectory() as folder:
 
 # %% tags=["weights", "volatile"]
 golden, tiny = Path(os.environ.get("MINIDARKNET_SHARED", "nowhere")) / "golden", locate("tiny")  # what C computed
-y, x = np.mgrid[0:224, 0:224]
-picture = np.stack([np.where(np.hypot(x - 112, y - 90) < 50, *pair) for pair in ((1, 0.3), (0.8, 0.5), (0.1, 0.9))])
+sun = np.hypot(*np.mgrid[-90:134, -112:112]) < 50
+picture = np.stack([np.where(sun, *pair) for pair in ((1, 0.3), (0.8, 0.5), (0.1, 0.9))])
 if tiny.weights is None:
     print("tiny.weights is not here: run `minidarknet fetch tiny`, and this cell again")
 else:

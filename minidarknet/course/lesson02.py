@@ -23,7 +23,11 @@ def option(answer: Callable[..., Any]) -> None:
 
 def source(answer: Callable[..., Any]) -> None:
     for index, number, expected in ((4, -2, 2), (6, 3, 3), (6, -1, 5), (9, 0, 0), (9, -9, 0), (2, 1, 1)):
-        expect(f"source({index}, {number})", answer(index, number), expected)
+        try:
+            found = answer(index, number)
+        except ValueError:
+            fail(f"source({index}, {number}): expected {expected}, found a ValueError")
+        expect(f"source({index}, {number})", found, expected)
     for index, number in ((4, -5), (4, 4), (4, 7), (0, -1)):
         try:
             found = answer(index, number)
@@ -50,7 +54,7 @@ EXERCISES = (
         "Repair the reader",
         option,
         hint="Cut the comment off first; `partition` never fails; `''.join(text.split())` has no blanks.",
-        stub_says="(' layers = -1, 8  # a=b')",
+        stub_says="too many values to unpack",
     ),
     Exercise(
         "2.2",
