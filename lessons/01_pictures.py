@@ -130,8 +130,8 @@ assert np.allclose(stretched, np.interp(corners, range(4), ROW), atol=1e-6)  # a
 # %% [markdown]
 # ## Made quick, and measured
 #
-# Python runs such loops at about a million steps a second, and a photo has more than a million numbers. Numba compiles the
-# same function to machine code, without a change. Below is a landscape that we draw ourselves.
+# Python runs such loops at about a million steps a second, and a photo has more than a million numbers. Numba compiles
+# the same function to machine code, without a change. Below is a landscape that we draw ourselves.
 
 
 # %% tags=["volatile"]
