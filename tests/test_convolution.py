@@ -11,7 +11,8 @@ import numba
 import numpy as np
 import pytest
 
-from minidarknet.layers import convolver_back
+from minidarknet.kernels.simd import LANES
+from minidarknet.layers import weight_gradient
 from minidarknet.layers.base import Run
 from minidarknet.layers.convolutional import (
     Convolutional,
@@ -32,7 +33,8 @@ CASES = [
     ("points", 40, 9, 13, 70, 1, 1, 0, 1),
     ("points", 16, 14, 14, 160, 1, 1, 0, 1),  # threads share the filters
     ("points", 3, 30, 31, 16, 1, 1, 0, 1),  # a block of one vector
-    ("columns", 1, 1, 1, 1, 1, 1, 0, 1),
+    ("points", 1, 1, 1, 1, 1, 1, 0, 1),
+    ("columns", 1, 1, 1, 33, 1, 1, 0, 1),
     ("columns", 70, 4, 4, 130, 1, 1, 0, 1),
     ("columns", 64, 5, 3, 130, 3, 1, 1, 1),  # more than a slice of k
     ("columns", 30, 13, 13, 40, 1, 1, 1, 1),
@@ -54,6 +56,11 @@ CASES = [
     ("winograd", 20, 10, 10, 200, 3, 1, 1, 1),  # threads share the filters
     ("winograd", 2, 120, 3, 4, 3, 1, 1, 1),
     ("winograd", 16, 4, 4, 33, 3, 1, 1, 1),  # a single patch
+    ("winograd", 16, 7, 7, 33, 3, 1, 0, 1),
+    ("winograd", 5, 11, 32, 33, 3, 1, 1, 1),  # as many patches in a row as are turned apart
+    ("winograd", 5, 11, 33, 33, 3, 1, 1, 1),  # and one more
+    ("winograd", 3, 2, 3, 17, 3, 1, 9, 1),  # patches that lie outside
+    ("points", 40, 2, 3, 8, 1, 1, 0, 1),  # few pixels, but one block of filters
     ("winograd", 64, 5, 4, 130, 3, 1, 1, 1),
 ]
 
@@ -133,8 +140,14 @@ def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> N
     assert np.array_equal(forward(layer, x, folded=True), before)
 
 
-#: Pixels and numbers of a slab: as they are, a line at a time, and a few lines that end within an image.
-SLABS = {"as they are": (convolver_back.SLAB_PIXELS, convolver_back.SLAB_NUMBERS), "lines": (1, 1), "few": (90, 9000)}
+#: Pixels and numbers of a slab, and pixels and channels of one of planes: as they are, a line or register at a time,
+#: and some that end within an image.
+SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "PLANE_CHANNELS")
+SLABS = {
+    "as they are": tuple(getattr(weight_gradient, name) for name in SIZES),
+    "lines": (1, 1, 1, 1),
+    "few": (90, 9000, 3 * LANES, 15),
+}
 
 
 @compiled
@@ -146,8 +159,8 @@ def test_the_way_back_equals_plain_products(
 ) -> None:
     """By the weights and by the input; also that the gradient by the weights is added, with the same bits on any
     threads."""
-    for name, value in zip(("SLAB_PIXELS", "SLAB_NUMBERS"), SLABS[slabs], strict=True):
-        monkeypatch.setattr(convolver_back, name, value)
+    for name, value in zip(SIZES, SLABS[slabs], strict=True):
+        monkeypatch.setattr(weight_gradient, name, value)
     layer, generator = layer_for(case), np.random.default_rng(4)
     x = generator.standard_normal((batch, *case[:3]), np.float32)
     grad = generator.standard_normal((batch, *layer.out_shape.array_shape), np.float32)
