@@ -35,8 +35,7 @@ from minidarknet.course import check
 def draw_grid(axes, numbers, title, marked=(), color="#E69F00"):
     """Draw a small array with its numbers; the cells (row, column) in `marked` are coloured."""
     for y, x in np.ndindex(numbers.shape):
-        face = color if (y, x) in marked else "white"
-        axes.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=face, edgecolor="0.4"))
+        axes.add_patch(plt.Rectangle((x, y), 1, 1, fc=color if (y, x) in marked else "white", ec="0.4"))
         axes.text(x + 0.5, y + 0.5, f"{numbers[y, x]:g}", ha="center", va="center", fontsize=13)
     axes.set(xlim=(-0.1, numbers.shape[1] + 0.1), ylim=(len(numbers) + 0.1, -0.1), aspect="equal", title=title)
     axes.axis("off")
@@ -51,7 +50,6 @@ def draw_grid(axes, numbers, title, marked=(), color="#E69F00"):
 image = np.array([[1, 0, 2, 1], [0, 1, 0, 2], [3, 1, 2, 0], [1, 0, 1, 1]], np.float64)
 kernel = np.eye(3)  # looks for lines from the top left to the bottom right
 drawn = np.array([[4, 0], [2, 4]], np.float64)  # 4 = 1*1 + 1*1 + 2*1; check one of the others yourself
-
 figure, axes = plt.subplots(1, 3, figsize=(8, 3), layout="constrained", width_ratios=[4, 3, 2])
 draw_grid(axes[0], image, "image", set(np.ndindex(3, 3)))
 draw_grid(axes[1], kernel, "filter")
@@ -72,10 +70,9 @@ plt.show()
 #
 # The row has `length + 2 * padding` cells. The first window takes `size` of them, each further one `stride` more:
 #
-# $$\text{out} = \left\lfloor (\text{length} + 2 \cdot \text{padding} - \text{size}) \;/\; \text{stride}
-# \right\rfloor + 1 \qquad \text{(the brackets round down)}$$
+# $$\text{out} = \lfloor\, (\text{length} + 2\,\text{padding} - \text{size}) \,/\, \text{stride} \,\rfloor + 1$$
 #
-# With stride 1 and padding `size // 2`, an odd window keeps the picture's side. That is what `pad=1` in a cfg means.
+# The brackets round down. With stride 1 and padding `size // 2` an odd window keeps the side: this is a cfg's `pad=1`.
 #
 # ## Seven loops
 # A layer has several images (a *batch*), several *channels* in each, and several filters. A filter has a window of
@@ -107,8 +104,7 @@ assert np.array_equal(convolve(image[None, None], kernel[None, None])[0, 0], dra
 assert convolve(np.ones((1, 1, 6, 6)), np.ones((1, 1, 3, 3)), stride=2, padding=1).shape == (1, 1, 3, 3)
 print("with padding 1:\n", convolve(image[None, None], kernel[None, None], padding=1)[0, 0])
 # %% [markdown]
-# What is it good for? Here are three filters that a person chose. A network begins with random ones and learns which
-# are useful, and in its first layer it often comes to such as these.
+# What is it good for? Three filters that a person chose. A network learns its own, and often comes to such as these.
 # %%
 y, x = np.mgrid[:40, :40]
 picture = ((y - 14) ** 2 + (x - 14) ** 2 < 90) * 1.0 + ((y > 26) & (y < 34) & (x > 16) & (x < 35)) * 0.6
@@ -118,8 +114,7 @@ figure, axes = plt.subplots(1, 4, figsize=(8, 2.8), layout="constrained")
 titles = ["picture", "lighter below", "lighter to the right", "mean of 9"]
 for axis, plane, title in zip(axes, [picture, *found], titles, strict=True):
     axis.imshow(plane, cmap="PuOr_r", vmin=-np.abs(plane).max(), vmax=np.abs(plane).max())
-    axis.set_title(title, fontsize=11)
-    axis.axis("off")
+    axis.set(title=title, xticks=[], yticks=[])
 figure.suptitle("One picture, three filters: orange is positive, purple negative, white nothing")
 plt.show()
 
@@ -156,9 +151,7 @@ figure, axes = plt.subplots(1, 3, figsize=(8, 3.3), layout="constrained", width_
 draw_grid(axes[0], np.ones((2, 2)), "gradient by output", {(0, 0)})
 draw_grid(axes[1], by_image[0, 0], "by image", {(i, i) for i in range(3)})
 draw_grid(axes[2], by_kernel[0, 0], "by filter", {(0, 0)}, "#56B4E9")
-figure.suptitle(
-    "Orange: where the first output's gradient went. Blue: the sum of all numbers\nthat this weight has met"
-)
+figure.suptitle("Orange: where the first output's gradient went. Blue: the sum of what its weight met")
 plt.show()
 
 
@@ -207,17 +200,11 @@ for name, function in [("Python", convolve), ("compiled", quick)]:
 # %% [markdown]
 # ## Now the real one
 # The package's layer gets the same numbers. Its sums are float32 and in another order, so the last digits differ: we
-# allow a hundred-thousandth of the largest number. On the way back, a layer *writes* the gradient by its input and
-# *adds* to those of its parameters.
+# allow 0.0001. On the way back, it *writes* the gradient by its input, and *adds* to those of its parameters.
 # %%
-from minidarknet.cfg import parse_cfg  # noqa: E402
-from minidarknet.layers.base import Run  # noqa: E402
-from minidarknet.network import Network  # noqa: E402
-
-
-def same(ours, theirs):
-    return np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max()
-
+from minidarknet.cfg import parse_cfg
+from minidarknet.layers.base import Run
+from minidarknet.network import Network
 
 x = generator.standard_normal((2, 3, 16, 20), np.float32)
 for size, stride, padding in [(3, 1, 1), (1, 1, 0), (5, 2, 2)]:
@@ -226,16 +213,15 @@ for size, stride, padding in [(3, 1, 1), (1, 1, 0), (5, 2, 2)]:
     net.initialize(seed=3)  # random weights; the biases begin at 0
     (layer,) = net.layers
     w = layer.weights.value
-    assert same(quick(x, w, stride, padding), net.forward(x))
-
+    assert np.allclose(quick(x, w, stride, padding), net.forward(x), atol=1e-4)
     layer.weights.grad, layer.biases.grad = np.zeros_like(w), np.zeros_like(layer.biases.value)
     scratch = max(layer.workspace_size(), layer.backward_workspace_size(len(x)))
     run = Run(np.empty(scratch, np.float32), training=True)
     grad, by_x = generator.standard_normal(layer.forward(x, run=run).shape, np.float32), np.empty_like(x)
     by_images, by_weights = convolve_back(x, w, grad, stride, padding)
     layer.backward([x], grad, [by_x], run)
-    assert same(by_images, by_x)
-    assert same(by_weights, layer.weights.grad)
+    assert np.allclose(by_images, by_x, atol=1e-4)
+    assert np.allclose(by_weights, layer.weights.grad, atol=1e-4)
     print(f"size {size}, stride {stride}, padding {padding}: {grad.shape}, equal; method: {layer.convolver.method}")
 
 
@@ -244,12 +230,10 @@ for size, stride, padding in [(3, 1, 1), (1, 1, 0), (5, 2, 2)]:
 # | --- | --- | --- |
 # | the loops | one way for all | four *methods*, chosen by geometry in `convolver.py`; lesson 4 climbs to them |
 # | `total` | a float64 sum, in our order | float32 sums, several at a time: hence the tolerance |
-# | `if 0 <= row` | asked for each number | border copied once, or known beforehand which places are inside |
 # | behind the sum | nothing | a bias or batch norm (lesson 7), and the activation (lesson 6) |
 # | back by the images | `by_images += ...` | with stride 1, forward again with the filters turned about, as above |
-# | channels | a filter sees all | with `groups=2`, each half of the filters sees half of the channels |
 #
-# At the end of `convolutional.py` stands this lesson's function, `convolutional_naive`; tests hold the quick ones to it.
+# At the end of `convolutional.py` stands this lesson's function, `convolutional_naive`; tests hold the others to it.
 #
 # ## Exercises
 # ### Exercise 3.1: predict a shape
@@ -261,8 +245,7 @@ def predict(shape, layers):
     channels, height, width = shape
     for filters, size, stride, padding in layers:
         channels = filters
-        height = (height + 2 * padding - size) // stride + 1
-        width = (width + 2 * padding - size) // stride + 1
+        height, width = ((side + 2 * padding - size) // stride + 1 for side in (height, width))
     return channels, height, width
     ### END SOLUTION
 
@@ -279,16 +262,15 @@ def convolve_plane(image, kernel, padding):
     """Convolve an image (height, width) with one filter (size, size), with stride 1."""
     (height, width), size = image.shape, len(kernel)
     output = np.zeros((height + 2 * padding - size + 1, width + 2 * padding - size + 1))
-    for y, x in np.ndindex(output.shape):
-        for ky, kx in np.ndindex(size, size):
-            row, column = y + ky - padding, x + kx - padding
-            ### BEGIN SOLUTION
-            inside = 0 <= row < height and 0 <= column < width
-            ### BEGIN STUB
-            # inside = row < height and column < width
-            ### END SOLUTION
-            if inside:
-                output[y, x] += image[row, column] * kernel[ky, kx]
+    for y, x, ky, kx in np.ndindex(*output.shape, size, size):
+        row, column = y + ky - padding, x + kx - padding
+        ### BEGIN SOLUTION
+        inside = 0 <= row < height and 0 <= column < width
+        ### BEGIN STUB
+        # inside = row < height and column < width
+        ### END SOLUTION
+        if inside:
+            output[y, x] += image[row, column] * kernel[ky, kx]
     return output
 
 
@@ -304,10 +286,9 @@ check("3.2", convolve_plane)
 def line_back(x, w, grad, stride):
     ### BEGIN SOLUTION
     by_x, by_w = np.zeros_like(x), np.zeros_like(w)
-    for i in range(len(grad)):
-        for k in range(len(w)):
-            by_x[i * stride + k] += grad[i] * w[k]
-            by_w[k] += grad[i] * x[i * stride + k]
+    for i, k in np.ndindex(len(grad), len(w)):
+        by_x[i * stride + k] += grad[i] * w[k]
+        by_w[k] += grad[i] * x[i * stride + k]
     return by_x, by_w
     ### END SOLUTION
 
@@ -316,5 +297,4 @@ def line_back(x, w, grad, stride):
 check("3.3", line_back)
 # %% [markdown]
 # ## Where next
-# Lesson 4 makes these loops thousands of times faster, without changing what they compute. Lesson 5 slides a window
-# that has no weights, and lesson 10 puts backward passes together to a whole network.
+# Lesson 4 makes these loops thousands of times faster; lesson 10 puts backward passes together to a whole network.

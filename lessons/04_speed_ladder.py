@@ -23,7 +23,7 @@
 #
 # *In the package:* `minidarknet/layers/convolver.py`, `minidarknet/kernels/im2col.py`, `minidarknet/kernels/tile.py`
 # %%
-from time import perf_counter
+from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +37,7 @@ ORANGE, BLUE = "#E69F00", "#56B4E9"
 def draw_grid(axes, numbers, title, color):
     """Draw a small array with its numbers; color(row, column) is that of a cell."""
     for y, x in np.ndindex(numbers.shape):
-        axes.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=color(y, x), edgecolor="0.4"))
+        axes.add_patch(plt.Rectangle((x, y), 1, 1, fc=color(y, x), ec="0.4"))
         axes.text(x + 0.5, y + 0.5, f"{numbers[y, x]:g}", ha="center", va="center")
     axes.set(xlim=(-0.1, numbers.shape[1] + 0.1), ylim=(len(numbers) + 0.1, -0.1), aspect="equal", title=title)
     axes.axis("off")
@@ -49,11 +49,9 @@ def draw_grid(axes, numbers, title, color):
 # them at once are one *matrix product*, which people have made quick for fifty years. With the picture of lesson 3:
 # %%
 image = np.array([[1, 0, 2, 1], [0, 1, 0, 2], [3, 1, 2, 0], [1, 0, 1, 1]], np.float32)
-places = [(y, x) for y in range(2) for x in range(2)]
-columns = np.stack([image[y : y + 3, x : x + 3].reshape(9) for y, x in places], axis=1)
+columns = np.stack([image[y : y + 3, x : x + 3].reshape(9) for y, x in np.ndindex(2, 2)], axis=1)
 row = np.eye(3, dtype=np.float32).reshape(1, 9)
 assert np.array_equal(row @ columns, [[4, 0, 2, 4]])  # lesson 3's output, row after row
-
 figure, axes = plt.subplots(1, 4, figsize=(8, 3.6), layout="constrained", width_ratios=[4, 9, 4, 4])
 draw_grid(axes[0], image, "image", lambda y, x: ORANGE if y < 3 and x < 3 else "white")
 draw_grid(axes[1], row, "filter, as a row", lambda y, x: BLUE)
@@ -71,14 +69,13 @@ plt.show()
 # %%
 def loops(output, image, weights):
     """One image (channels, height, width), weights (filters, channels, size, size), output (filters, rows, columns)."""
-    channels, size = weights.shape[1], weights.shape[2]
     for f in prange(output.shape[0]):
         for y in range(output.shape[1]):
             for x in range(output.shape[2]):
                 total = np.float32(0)
-                for c in range(channels):
-                    for ky in range(size):
-                        for kx in range(size):
+                for c in range(weights.shape[1]):
+                    for ky in range(weights.shape[2]):
+                        for kx in range(weights.shape[3]):
                             total += image[c, y + ky, x + kx] * weights[f, c, ky, kx]
                 output[f, y, x] = total
 
@@ -88,17 +85,9 @@ compiled, shared = njit(loops), njit(parallel=True)(loops)
 
 # %% [markdown]
 # The filters are shared, and each writes a plane of its own. What if threads write to one place? `counts[v] += 1` is
-# three steps: read, add, write. Between them the other thread may do the same, and one of the two counts is lost:
-#
-# | thread 1 | thread 2 | counts[v] |
-# | --- | --- | --- |
-# | reads 7 | | 7 |
-# | | reads 7 | 7 |
-# | writes 8 | | 8 |
-# | | writes 8 | 8, and should be 9 |
-#
-# This is a *race*. No error tells of it, and on another day the result is another. Hence the rule of all kernels in
-# this package: **each number has one writer**. (On a machine with a single core there is no race to see.)
+# three steps: read, add, write. If both threads read 7, both write 8, and a count is lost. This is a *race*. No error
+# tells of it, and each run may lose others; only a single core never does. Hence the rule of all kernels in this
+# package: **each number has one writer**.
 # %% tags=["volatile"]
 @njit(parallel=True)
 def count_with_race(counts, values):
@@ -140,10 +129,9 @@ def multiply(output, a, b):
 
 # %% [markdown]
 # ## Rung 5: a tile
-# Rung 4 loads two numbers and stores one for each multiply-add, and that takes more time than the arithmetic. So do
-# more with what is loaded: in a *tile* of 4 filters and 4 values of `k`, each loaded number serves 4 multiply-adds, and
-# each sum is loaded and stored once for 4 of them. A strip of 256 pixels is used again while it is still in the
-# *cache*, the small and quick memory of a core.
+# Rung 4 loads two numbers and stores one for each multiply-add, and that takes more time than the arithmetic. In a
+# *tile* of 4 filters and 4 values of `k`, each loaded number serves 4 multiply-adds, and each sum is loaded and stored
+# once for 4. A strip of 256 pixels is used again while it is in the *cache*, the small and quick memory of a core.
 # %%
 @njit(parallel=True, fastmath={"contract"})
 def multiply_tiles(output, a, b):
@@ -152,8 +140,8 @@ def multiply_tiles(output, a, b):
         i = np.int64(block) * 4  # a parallel index is unsigned: make it a plain number before you count with it
         output[i : i + 4] = 0
         for left in range(0, b.shape[1], 256):
-            o0, o1, o2, o3 = (output[i, left:][:256], output[i + 1, left:][:256],
-                              output[i + 2, left:][:256], output[i + 3, left:][:256])  # fmt: skip
+            o0, o1 = output[i, left:][:256], output[i + 1, left:][:256]
+            o2, o3 = output[i + 2, left:][:256], output[i + 3, left:][:256]
             for k in range(0, len(b), 4):
                 b0, b1, b2, b3 = b[k, left:], b[k + 1, left:], b[k + 2, left:], b[k + 3, left:]
                 w0, w1, w2, w3 = a[i, k : k + 4], a[i + 1, k : k + 4], a[i + 2, k : k + 4], a[i + 3, k : k + 4]
@@ -168,8 +156,7 @@ def multiply_tiles(output, a, b):
 # %% [markdown]
 # ## The ladder
 # All of them on a layer of Tiny Darknet: 16 channels of 56x56, 128 filters of 3x3. All must agree. Plain Python gets
-# only a few rows of two filters, because the whole would take it far too long. Laying out counts as a part of rungs 4
-# and 5.
+# only a few rows of two filters, or we would wait too long. Laying out counts as a part of rungs 4 and 5.
 # %% tags=["volatile"]
 CHANNELS, SIDE, FILTERS = 16, 56, 128
 generator = np.random.default_rng(4)
@@ -179,23 +166,15 @@ bordered, flat = np.pad(x, ((0, 0), (1, 1), (1, 1))), weights.reshape(FILTERS, -
 windows = np.empty((CHANNELS, 3, 3, SIDE, SIDE), np.float32)
 
 
-def by_columns(product):
-    def run(output, image, weights):
-        lay_out(windows, image)
-        product(output.reshape(FILTERS, -1), flat, windows.reshape(flat.shape[1], -1))
-
-    return run
+def by_columns(product, output):
+    lay_out(windows, bordered)
+    product(output.reshape(FILTERS, -1), flat, windows.reshape(flat.shape[1], -1))
 
 
 def best(call):
     """The shortest of several times, in seconds: whatever else the machine does can only make them longer."""
     call()  # compiles
-    times = []
-    while len(times) < 3 or sum(times) < 0.1:
-        start = perf_counter()
-        call()
-        times.append(perf_counter() - start)
-    return min(times)
+    return min(repeat(call, number=1, repeat=12))
 
 
 operations = 2 * FILTERS * SIDE * SIDE * flat.shape[1]  # a multiplication and an addition each
@@ -205,8 +184,8 @@ for name, function in [
     ("loops in Python", loops),
     ("compiled", compiled),
     ("on all cores", shared),
-    ("columns", by_columns(multiply)),
-    ("columns, tiles", by_columns(multiply_tiles)),
+    ("columns", lambda output, *_: by_columns(multiply, output)),
+    ("columns, tiles", lambda output, *_: by_columns(multiply_tiles, output)),
 ]:
     part = (slice(2), slice(4), slice(56)) if function is loops else (slice(None),) * 3
     output = np.zeros_like(expected[part])
@@ -216,15 +195,14 @@ for name, function in [
     print(f"{name:16} {speeds[name]:9.4f} GFLOP/s")
 # %% [markdown]
 # ## Now the real one
-# The package's tile (`kernels/tile.py`) keeps the sums of 32 filters x 14 pixels (with 512-bit registers; less with
-# others) in *registers*, the few places that the processor computes in, until they are complete. Loops in Numba do not
-# do that, so `kernels/simd.py` teaches it a type for the content of one register. *Winograd's* method turns patches of
-# the picture such that 36 multiplications do what takes 144 here.
+# The package's tile keeps sums in *registers*, the few places that the processor computes in, until they are complete:
+# 32 filters x 14 pixels, with registers of 512 bits. Loops in Numba do not do that, so `kernels/simd.py` teaches it a
+# type for a register. *Winograd's* method turns patches of the picture, and then 36 multiplications do the work of 144.
 # %% tags=["volatile"]
-from minidarknet.benchmark import measure_machine  # noqa: E402
-from minidarknet.cfg import parse_cfg  # noqa: E402
-from minidarknet.layers.convolver import Direct, Winograd  # noqa: E402
-from minidarknet.network import Network  # noqa: E402
+from minidarknet.benchmark import measure_machine
+from minidarknet.cfg import parse_cfg
+from minidarknet.layers.convolver import Direct, Winograd
+from minidarknet.network import Network
 
 net_section, section = "channels=16\nheight=56\nwidth=56", "filters=128\nsize=3\nstride=1\npad=1\nactivation=linear"
 for name, method in [("package, tile", Direct), ("package, Winograd", Winograd)]:
@@ -252,7 +230,6 @@ for number, (name, (intensity, speed)) in enumerate(points.items()):
     axes.plot(intensity, speed, "so^vDP*"[number], color=ORANGE if "package" in name else "#0072B2", ms=9)
     axes.annotate(name, (intensity, speed), (9, -4), textcoords="offset points")
 axes.set(xlabel="operations for each byte moved", ylabel="GFLOP/s", title="Each rung climbs towards the roof")
-axes.grid(alpha=0.3)
 plt.show()
 
 
@@ -261,17 +238,13 @@ plt.show()
 # | --- | --- | --- |
 # | `lay_out` | a copy, nine times the image | for small images only; else `offsets` says where the number for `k` is |
 # | `o0[j] += ...` | a sum is loaded and stored each time | `accumulate` in `kernels/simd.py`: it stays in a register |
-# | `prange` | over filters | over pixels, or over filters where weights are the larger part |
-# | peak | you measure it | `kernels/peak.py`: 12 registers, nothing but multiply-adds |
 #
-# Winograd may even lie above the roof, as operations are counted by the definition, whatever is really done.
-# `docs/performance.md` climbs the same ladder with the numbers of one machine, and goes on to a whole network.
+# Winograd may stand above the roof, as operations are counted by the definition. `docs/performance.md` climbs on.
 #
 # ## Exercises
 # ### Exercise 4.1: under which roof?
-# A layer does so many operations and moves so many bytes; a machine does at most `flops` operations and `bandwidth`
-# bytes in a second. Return the least seconds that it takes, and whether `"memory"` or `"arithmetic"` is what it waits
-# for.
+# A layer does `operations` and moves bytes; a machine does at most `flops` operations and `bandwidth` bytes a second.
+# Return the least seconds that it takes, and whether `"memory"` or `"arithmetic"` is what it waits for.
 # %%
 def least(operations, moved, flops, bandwidth):
     ### BEGIN SOLUTION
@@ -286,20 +259,17 @@ check("4.1", least)
 
 # %% [markdown]
 # ### Exercise 4.2: parallel without a race
-# Count how often each of 0 .. bins - 1 is in `values`, with `parts` threads at a time. The check compiles it with
-# `parallel=True`. Let the loop over the parts be a `prange`, and give each part counts of its own. `np.int64(part)` is
-# the part's number to count with.
+# Count how often each of 0 .. bins - 1 is in `values`. The check compiles it with `parallel=True`. Let a `prange` run
+# over the parts, and give each part counts of its own. Count with `np.int64(part)`, as a parallel index is unsigned.
 # %%
 def histogram(values, bins, parts):
     ### BEGIN SOLUTION
     counts = np.zeros((parts, bins), np.int64)
     for part in prange(parts):
-        number = np.int64(part)
-        for i in range(number * len(values) // parts, (number + 1) * len(values) // parts):
-            counts[number, values[i]] += 1
-    for part in range(1, parts):
-        for value in range(bins):
-            counts[0, value] += counts[part, value]
+        for i in range(np.int64(part), len(values), parts):
+            counts[part, values[i]] += 1
+    for part, value in np.ndindex(parts - 1, bins):
+        counts[0, value] += counts[part + 1, value]
     return counts[0]
     ### END SOLUTION
 
@@ -310,8 +280,8 @@ check("4.2", histogram)
 
 # %% [markdown]
 # ### Exercise 4.3: reach a bar
-# Write `a @ b` into `output`, in loops that the check compiles with `njit`, for one core. The bar: a fifth of the time
-# of the plain loops over i, j and k, measured in the same moment. The same loops in another order can do far better.
+# Write `a @ b` into `output`, in loops that the check compiles with `njit`. The bar: a fifth of the time of the plain
+# loops over i, j and k, measured in the same moment, on one core. The same loops in another order can do far better.
 # %%
 def multiply_quickly(output, a, b):
     ### BEGIN SOLUTION
@@ -327,5 +297,4 @@ def multiply_quickly(output, a, b):
 check("4.3", multiply_quickly)
 # %% [markdown]
 # ## Where next
-# `minidarknet bench tiny` shows each layer of a network beside the peaks of your machine. Lesson 5 pools: no arithmetic
-# at all, so that only memory counts.
+# `minidarknet bench tiny` shows each layer beside the peaks of your machine. Lesson 5 slides windows without weights.
