@@ -67,8 +67,9 @@ plt.show()
 # before the picture. Outside there are no zeros, but nothing: a zero would win over negative numbers. If the cfg does
 # not say, `padding` is `size - 1`, so that no number is left over. A row of 5 cells, window 2, stride 2:
 #
-#     a  b  c  d  e  .        padding 1 (Darknet's own choice): 3 windows, the last sees only e
-#     [==]  [==]  [==]        padding 0: 2 windows, and e is never looked at
+#     a  b  c  d  e  .
+#     [==]  [==]  [==]        padding 1, Darknet's own choice: 3 windows, the last sees only e
+#     [==]  [==]              padding 0: 2 windows, and e is never looked at
 #
 # So a row becomes `(length + padding - size) // stride + 1` numbers long.
 # %%
@@ -191,8 +192,7 @@ from minidarknet.cfg import parse_cfg
 from minidarknet.layers.base import Run
 from minidarknet.network import Network
 
-x = generator.standard_normal((2, 3, 13, 18), np.float32)
-run = Run(np.empty(0, np.float32), training=True)
+x, run = generator.standard_normal((2, 3, 13, 18), np.float32), Run(np.empty(0, np.float32), training=True)
 for section in ["size=2\nstride=2", "size=2\nstride=1", "size=3\nstride=2", "size=3\nstride=3\npadding=0"]:
     net = Network.from_cfg(parse_cfg(f"[net]\nchannels=3\nheight=13\nwidth=18\n[maxpool]\n{section}"))
     (layer,) = net.layers

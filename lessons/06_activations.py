@@ -102,9 +102,8 @@ plt.show()
 # $$\text{logistic: } y = \frac{1}{1 + e^{-x}}, \quad \frac{dy}{dx} = \frac{e^{-x}}{(1 + e^{-x})^2} = y\,(1 - y)
 # \qquad\quad \text{elu, below 0: } y = e^x - 1, \quad \frac{dy}{dx} = e^x = y + 1$$
 #
-# For tanh it is $1 - y^2$, loggy is a logistic from -1 to 1, and the rest are made of straight lines. We nudge to be
-# sure, but not at a kink: there, a slope from the left and one from the right are both right, and Darknet takes one of
-# them.
+# For tanh it is $1 - y^2$, loggy is a logistic from -1 to 1, and the rest are straight lines. We nudge to be sure, but
+# not at a kink: there, the slopes from the left and from the right are both right, and Darknet takes one of them.
 # %%
 places = np.linspace(-3.95, 3.95, 80)  # no kink, which are at 0, 1 and -1, is nearer than 0.05
 for curve, slope in CURVES.values():
@@ -258,11 +257,12 @@ check("6.2", dead)
 # *Swish* is $x \cdot \text{logistic}(x)$. It falls before it rises, so its slope cannot be told from the output; but
 # `backward` gets the inputs too. In the package, a layer is added in five steps (`CONTRIBUTING.md` has them in full):
 #
-# 1. a file in `minidarknet/layers/`, copied from the one that is most alike: read `activation.py` now, 2. options, a
-# dataclass: none here, 3. the class: `infer` tells the output's shape, `forward` fills `self.output[: len(x)]` and
-# returns it, `backward` writes    the gradient by each input that is not None, and `table_row` is its line in the table
-# of layers, 4. a line in the table `LAYERS`: the check does that, in a network of its own, 5. a test, which you see
-# fail once: the check, by nudging.
+# 1. a file in `minidarknet/layers/`, copied from the one that is most alike: read `activation.py` now,
+# 2. its options, a dataclass: none here,
+# 3. the class: `infer` tells the output's shape, `forward` fills and returns `self.output[: len(x)]`, `backward` writes
+#    the gradient by each input that is not None, `table_row` is its line in the table of layers,
+# 4. a line in `LAYERS`, so that a cfg may name it: here the check puts it into a network by itself,
+# 5. a test, which you see fail once: here the check, by nudging.
 # %%
 def swish_layer():
     """The class of a [swish] layer."""

@@ -29,7 +29,7 @@ def histogram(answer: Callable[..., Any]) -> None:
     few = generator.integers(0, 4, 23)
     for parts in (1, 2, 5, 23):
         found = answer(few.copy(), 6, parts)  # not compiled: here prange is range
-        expect(f"23 values in 6 bins, {parts} parts, without a compiler", found, np.bincount(few, minlength=6))
+        expect(f"23 values in 6 bins, parts={parts}, without a compiler", found, np.bincount(few, minlength=6))
     if "prange" not in answer.__code__.co_names:
         fail("no loop runs in parallel: expected a loop over prange(parts)")
 
@@ -39,7 +39,7 @@ def histogram(answer: Callable[..., Any]) -> None:
     for number in range(RUNS):
         many = generator.integers(0, 10, 200_000 + number)
         found = compiled(many, 10, parts)
-        what = f"{len(many):,} values in 10 bins, {parts} parts, compiled, run {number + 1}"
+        what = f"{len(many):,} values in 10 bins, parts={parts}, compiled, run {number + 1}"
         expect(what, found, np.bincount(many, minlength=10))
 
 
