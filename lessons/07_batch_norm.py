@@ -229,8 +229,8 @@ print(f"Darknet's own gradient is {np.abs(darknets - true).max() / np.abs(true).
 #
 # ## Predicting: it vanishes
 # When all four numbers of a channel are known, batch norm only multiplies with one and adds another. The convolution
-# before it is a sum of products, so both are *one* convolution with other weights and biases. The package packs these when a
-# network begins to predict (`forward`); layer by layer (`steps`) it does as the cfg says.
+# before it is a sum of products, so both are *one* convolution with other weights and biases. The package packs these
+# when a network begins to predict (`forward`); layer by layer (`steps`) it does as the cfg says.
 
 # %%
 sections = "[net]\nchannels=2\nheight=4\nwidth=4\n[convolutional]\nbatch_normalize=1\nfilters=3\nsize=3\npad=1\n"
