@@ -41,7 +41,7 @@ from minidarknet.course import check
 scores = np.array([[2.0, 1, 0, 0], [1, 1, 1, 1], [-1, 3, 0, 1], [0, 2, 2, -3]])
 shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
 figure, panels = plt.subplots(1, 3, figsize=(8, 2.9), layout="constrained")
-stages = {"scores": scores, "e to their power": np.exp(scores), "softmax: a row adds up to 1": shares}
+stages = {"scores": scores, "e to their power": np.exp(scores), "softmax: rows sum to 1": shares}
 for panel, (title, numbers) in zip(panels, stages.items(), strict=True):
     panel.imshow(numbers, cmap="Blues", vmin=min(0, numbers.min()), vmax=1.6 * numbers.max())
     for (row, column), number in np.ndenumerate(numbers):
