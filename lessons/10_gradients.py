@@ -35,12 +35,11 @@ from minidarknet.course import check
 # %% [markdown]
 # ## Three numbers that learn
 # A network as small as can be: $z = w x + b$, then leaky, $h = z$ or $0.1 z$ below 0, then $y = v h$. The loss is
-# $L = (y - t)^2 / 2$. Which way should $w$, $b$ and $v$ move? The **gradient** by a number says how much $L$ grows when
-# that number grows by a little, per little.
+# $L = (y - t)^2 / 2$. The **gradient** by a number says how much $L$ grows when that number grows by a little, per
+# little. Here with $w = 0.5$, $b = -2$, $v = 3$, for $x = 2$ and $t = 0.7$:
 
 # %%
-bare = {"frame_on": False, "xticks": [], "yticks": []}
-figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained", subplot_kw=bare)
+figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
 stages = (("x", "2", "-0.15"), ("z = w x + b", "-1", "-0.3"), ("h = leaky(z)", "-0.1", "-3"), ("y = v h", "-0.3", "-1"))
 for i, (name, value, gradient) in enumerate((*stages, ("L", "0.5", "1"))):
     ax.text(i, 0, name, ha="center", va="center", bbox={"boxstyle": "round,pad=0.5", "facecolor": "white"})
@@ -49,7 +48,7 @@ for i, (name, value, gradient) in enumerate((*stages, ("L", "0.5", "1"))):
     if i < 4:
         for tail, head, height, colour in ((0.3, 0.7, 0.6, "C0"), (0.7, 0.3, -0.65, "#B03000")):
             ax.annotate("", (i + head, height), (i + tail, height), arrowprops={"arrowstyle": "->", "color": colour})
-ax.set(xlim=(-0.6, 4.6), ylim=(-1, 1), title="Above: values. Below: gradients of L. With w 0.5, b -2, v 3, t 0.7")
+ax.set(xlim=(-0.6, 4.6), ylim=(-1, 1), xticks=[], yticks=[], frame_on=False, title="Above: values. Below: gradients")
 plt.show()
 
 # %% [markdown]
