@@ -20,7 +20,7 @@ def by_weights_of(answer: Callable[..., Any]) -> None:
         expected = np.zeros((outputs, inputs))
         for b, o, i in np.ndindex(batch, outputs, inputs):
             expected[o, i] += d[b, o] * x[b, i]
-        expect(f"by_weights_of for {batch} images", answer(d.copy(), x.copy()), expected, 1e-9)
+        expect(f"by_weights_of with a batch of {batch}", answer(d.copy(), x.copy()), expected, 1e-9)
 
 
 def shortcut_back(answer: Callable[..., Any]) -> None:
@@ -35,7 +35,7 @@ def shortcut_back(answer: Callable[..., Any]) -> None:
             by_weights[o] += d[b, o] * slope * x[b]
             by_x[b] += d[b, o] * slope * weights[o]
         found = answer(d.copy(), x.copy(), weights.copy())
-        expect(f"shortcut_back for {batch} images of {size} numbers", found, (by_weights, by_x), 1e-9)
+        expect(f"shortcut_back with x of shape {x.shape}", found, (by_weights, by_x), 1e-9)
 
 
 def liar(answer: Callable[..., Any]) -> None:
@@ -49,7 +49,7 @@ def liar(answer: Callable[..., Any]) -> None:
         claimed = true.copy()
         if wrong is not None:
             claimed[wrong] *= share
-        what = f"liar for {size} numbers, of which {'none' if wrong is None else f'number {wrong}'} is wrong"
+        what = f"liar with {size} claimed numbers, {'all right' if wrong is None else f'number {wrong} wrong'}"
         expect(what, answer(loss, x.copy(), claimed.copy()), wrong)
 
 
@@ -59,7 +59,7 @@ EXERCISES = (
         "Repair a bug",
         by_weights_of,
         hint="The loss is a sum over the images. What must become of the first image's gradient when the second comes?",
-        stub_says="by_weights_of for 5 images: first differing value",
+        stub_says="by_weights_of with a batch of 5: first differing value",
     ),
     Exercise(
         "10.2",
