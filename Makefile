@@ -27,7 +27,7 @@ lessons: $(VENV)/.installed ## make the notebooks of the course anew from its sc
 	$(BIN)/python -m pytest -q --nbmake $(if $(ONLY),lessons/$(ONLY)_*.ipynb,lessons)
 
 docs: $(VENV)/.installed ## build the documentation into site/
-	$(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
@@ -59,4 +59,4 @@ screenshots: $(VENV)/.installed ## draw the README's picture anew
 	@$(BIN)/python scripts/screenshots.py
 
 clean: ## delete the virtual environments and all caches of this folder
-	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis site

@@ -7,11 +7,11 @@ import re
 import sys
 
 from minidarknet import net_options
+from minidarknet.course.lessons import lessons
 from minidarknet.layers import LAYERS
 from minidarknet.reference import OptionFacts, SectionFacts, sections
 
-LESSON = re.compile(r"^Lessons?: (.*)$", re.MULTILINE)
-LESSON_FILE = re.compile(r"lessons/(\w+)\.py")
+LESSON = re.compile(r"^Lesson: lessons/(\w+)\.py$", re.MULTILINE)
 
 
 def layer_pages() -> dict[str, str]:
@@ -46,10 +46,15 @@ def page(facts: SectionFacts) -> str:
 def described(text: str) -> str:
     """A docstring as Markdown, with a link to the lesson that it names."""
 
-    def lesson(found: re.Match[str]) -> str:
-        return "**To build it yourself:** " + LESSON_FILE.sub(r"[lesson \1](../course/\1.md)", found[1])
+    known = {lesson.name: lesson for lesson in lessons() if lesson.path.with_suffix(".ipynb").is_file()}
 
-    return LESSON.sub(lesson, text)
+    def linked(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in known:
+            return found[0]
+        return f"**Build it yourself**: [lesson {known[name].number}, {known[name].title}](../course/{name}.md)."
+
+    return LESSON.sub(linked, text)
 
 
 def options(found: tuple[OptionFacts, ...]) -> str:

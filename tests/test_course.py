@@ -21,7 +21,7 @@ from minidarknet.cli import main
 from minidarknet.course import check, checking, lessons, notebooks
 from minidarknet.course.checking import Exercise, Wrong, expect, fail
 from minidarknet.course.stubs import learners_copy
-from minidarknet.errors import InputError
+from minidarknet.errors import InputError, MinidarknetError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Screen = pytest.CaptureFixture[str]
@@ -222,6 +222,16 @@ def test_an_exception_is_told_by_type_message_and_line(
     out = capsys.readouterr().out
     assert out.startswith("7.1 not right yet: JSONDecodeError: Expecting property name")
     assert out.endswith("(line 4: return json.loads('{'))\n")
+
+
+def test_a_long_message_is_cut_and_its_colours_are_taken_off(fresh: None, capsys: Screen) -> None:
+    def add(a: int, b: int) -> int:
+        raise ValueError("\x1b[1mfirst\x1b[0m\n\x1b[0m\n" + "more\n" * 20)
+
+    check("7.1", add)
+    out = capsys.readouterr().out
+    assert out.startswith("7.1 not right yet: ValueError: first\n    more\n    more\n")
+    assert out.count("more") == checking.LINES - 1 + 1  # one more in the line that raised it
 
 
 @pytest.mark.parametrize("answer", [None, 3, lambda: None, lambda a, b: sys.exit(1)])
@@ -452,3 +462,30 @@ def test_control_c_ends_a_check_with_130(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert b"interrupted" in err
     assert b"Traceback" not in err
+
+
+def test_notebooks_are_the_same_bytes_each_time_and_hold_text_and_pictures_only() -> None:
+    from nbformat.v4 import new_output
+
+    from scripts.make_lessons import joined, tidied
+
+    one, other = (notebooks.written(notebooks.from_script(LESSON)) for _ in range(2))
+    assert one == other
+    assert b'"id": "cell-000"' in one
+    pieces = [new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
+    picture = new_output("display_data", data={"image/png": ""})
+    assert [output.get("text") for output in joined([*pieces, picture])] == ["a\nb\n", None]
+    assert tidied(picture, "cell 1") is picture
+    for output, says in (
+        (new_output("stream", name="stderr", text="careful"), "cell 1 writes to stderr, .*: careful"),
+        (new_output("execute_result", data={"text/plain": "3"}), "cell 1 ends with a bare expression"),
+    ):
+        with pytest.raises(MinidarknetError, match=says):
+            tidied(output, "cell 1")
+
+
+def test_a_notebook_goes_back_to_the_script_that_it_was_made_from() -> None:
+    again = notebooks.to_script(notebooks.written(notebooks.from_script(LESSON)), "x.ipynb")
+    assert [cell.source for cell in notebooks.from_script(again).cells] == [
+        cell.source for cell in notebooks.from_script(LESSON).cells
+    ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -31,6 +32,12 @@ EACH = pytest.mark.parametrize(
         for lesson in LESSONS
     ],
 )
+#: What the lessons are about; these two are only shown in the table, and not run.
+LAYERS = [
+    path
+    for path in sorted((REPOSITORY / "minidarknet" / "layers").glob("*.py"))
+    if path.stem not in ("__init__", "detector", "recurrent")
+]
 #: The course as a whole has at least these.
 LEAST_LESSONS, LEAST_EXERCISES = 14, 45
 CHECK = re.compile(r'^check\("(\d+\.\d+)", \w+\)$')
@@ -169,7 +176,7 @@ def test_exercises_have_a_cell_each_and_a_check_behind_it(lesson: Lesson) -> Non
 @EACH
 def test_form(lesson: Lesson) -> None:
     source, notebook = script(lesson), committed(lesson)
-    assert 150 <= source.count("\n") <= 300
+    assert 150 <= source.partition("# %% [markdown]")[2].count("\n") <= 300  # below jupytext's own header
     assert notebook.cells[0].source.startswith(f"# Lesson {lesson.number}: ")
     places = [notebook.cells[0].source.find(part) for part in HEADER]
     assert -1 not in places, f"the header has not all of {HEADER}"
@@ -198,6 +205,16 @@ def test_tiny_weights_are_only_used_where_it_says_so(lesson: Lesson) -> None:
     for cell in notebooks.from_script(script(lesson)).cells:
         if cell.cell_type == "code" and re.search(r'(load|require_weights|locate)\("tiny"', cell.source):
             assert "weights" in tags(cell), cell.source
+
+
+@pytest.mark.parametrize("path", LAYERS, ids=lambda path: path.stem)
+def test_every_layer_file_names_a_lesson_that_names_it(path: Path) -> None:
+    named = re.findall(r"lessons/(\w+)\.py", ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+    known = {lesson.name: lesson for lesson in LESSONS}
+    assert named, f"{path.name}: a line `Lesson: lessons/NN_name.py` is expected in its docstring"
+    for name in named:
+        assert name in known, f"{path.name} names lessons/{name}.py, which is not there"
+        assert str(path.relative_to(REPOSITORY)) in files_of(known[name]), f"lessons/{name}.py does not name it"
 
 
 def files_of(lesson: Lesson) -> list[str]:
