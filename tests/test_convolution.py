@@ -11,7 +11,8 @@ import numba
 import numpy as np
 import pytest
 
-from minidarknet.layers import convolver_back
+from minidarknet.kernels.simd import LANES
+from minidarknet.layers import weight_gradient
 from minidarknet.layers.base import Run
 from minidarknet.layers.convolutional import (
     Convolutional,
@@ -139,8 +140,14 @@ def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> N
     assert np.array_equal(forward(layer, x, folded=True), before)
 
 
-#: Pixels and numbers of a slab: as they are, a line at a time, and a few lines that end within an image.
-SLABS = {"as they are": (convolver_back.SLAB_PIXELS, convolver_back.SLAB_NUMBERS), "lines": (1, 1), "few": (90, 9000)}
+#: Pixels and numbers of a slab, and pixels and channels of one of planes: as they are, a line or register at a time,
+#: and some that end within an image.
+SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "PLANE_CHANNELS")
+SLABS = {
+    "as they are": tuple(getattr(weight_gradient, name) for name in SIZES),
+    "lines": (1, 1, 1, 1),
+    "few": (90, 9000, 3 * LANES, 15),
+}
 
 
 @compiled
@@ -152,8 +159,8 @@ def test_the_way_back_equals_plain_products(
 ) -> None:
     """By the weights and by the input; also that the gradient by the weights is added, with the same bits on any
     threads."""
-    for name, value in zip(("SLAB_PIXELS", "SLAB_NUMBERS"), SLABS[slabs], strict=True):
-        monkeypatch.setattr(convolver_back, name, value)
+    for name, value in zip(SIZES, SLABS[slabs], strict=True):
+        monkeypatch.setattr(weight_gradient, name, value)
     layer, generator = layer_for(case), np.random.default_rng(4)
     x = generator.standard_normal((batch, *case[:3]), np.float32)
     grad = generator.standard_normal((batch, *layer.out_shape.array_shape), np.float32)

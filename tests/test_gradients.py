@@ -22,8 +22,8 @@ from minidarknet.cfg import parse_cfg
 from minidarknet.kernels.activations import ACTIVATIONS
 from minidarknet.layers import LAYERS
 from minidarknet.layers.convolutional import Convolutional
-from minidarknet.layers.convolver_back import WeightGradient, WinogradGradient
 from minidarknet.layers.parameter import Array, Parameter
+from minidarknet.layers.weight_gradient import PointGradient, WeightGradient, WinogradGradient
 from minidarknet.learning import LOSSES, Learner
 from minidarknet.network import Network
 from reference import TWINS, Found, Twin
@@ -217,13 +217,14 @@ def test_convolutional(case: tuple[tuple[int, int, int], dict[str, Any]], name: 
 
 #: How it is computed forward, and back by the input; then channels, height, width and options.
 HARD = [
-    ("columns", "columns", (1, 1, 1), {"filters": 1}),
+    ("points", "points", (1, 1, 1), {"filters": 1}),
+    ("columns", "points", (3, 1, 2), {"filters": 70}),
     ("columns", "columns", (5, 1, 1), {"size": 3, "pad": 1, "filters": 2}),
     ("columns", "columns", (2, 1, 1), {"size": 2, "padding": 5, "filters": 3}),
     ("columns", "columns", (2, 1, 2), {"size": 2, "padding": 5, "stride": 20, "filters": 3}),
     ("columns", "columns", (3, 4, 4), {"size": 4, "filters": 18}),
     ("columns", "columns", (2, 7, 5), {"size": 4, "pad": 1, "filters": 3}),
-    ("columns", "columns", (3, 5, 4), {"padding": 2, "filters": 4}),
+    ("columns", "points", (3, 5, 4), {"padding": 2, "filters": 4}),
     ("columns", "points", (3, 7, 5), {"stride": 2, "filters": 4}),
     ("columns", "columns", (2, 13, 11), {"size": 2, "stride": 5, "filters": 3}),
     ("direct", "direct", (6, 5, 7), {"size": 3, "pad": 1, "groups": 6, "filters": 12}),
@@ -246,6 +247,7 @@ HARD = [
     ("winograd", "winograd", (18, 58, 41), {"size": 3, "pad": 1, "filters": 40}),  # the same, by frequencies
     ("direct", "direct", (48, 7, 9), {"size": 3, "padding": 2, "groups": 2, "filters": 34}),
     ("points", "points", (70, 60, 50), {"filters": 10}),
+    ("points", "points", (340, 6, 6), {"filters": 4}),  # so many channels that each thread has some
     ("direct", "direct", (12, 80, 40), {"size": 5, "groups": 2, "pad": 1, "filters": 4}),
 ]
 
@@ -271,7 +273,7 @@ def test_the_hard_cases_have_one_part_and_several() -> None:
         layer = build(cfg(shape, section("convolutional", **options)), 0).layers[0]
         assert isinstance(layer, Convolutional)
         parts.add((type(layer.weight_gradient), min(2, layer.weight_gradient.parts(5))))
-    assert parts == {(kind, count) for kind in (WeightGradient, WinogradGradient) for count in (1, 2)}
+    assert parts == {(kind, count) for kind in (WeightGradient, WinogradGradient, PointGradient) for count in (1, 2)}
 
 
 @drawn

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.kernels.simd import (
     CONTRACT,
+    FLOAT,
     INT32,
     INT64,
     LANES,
@@ -78,12 +79,16 @@ def add_products(typing: Any, tile: Any, a: Any, i: Any, a_step: Any, b: Any, j:
 
 
 @intrinsic
-def put_totals(typing: Any, tile: Any, output: Any, o: Any, step: Any) -> Any:
-    """Add up the lanes of each sum, and write that of row v and image p to output[o + p * step + v]."""
+def put_totals(typing: Any, tile: Any, output: Any, o: Any, step: Any, adds: Any) -> Any:
+    """Add up the lanes of each sum, and write that of row v and image p to output[o + p * step + v].
+
+    If `adds`, it is added to what is there.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums, output_, o_, step_ = arguments
+        sums, output_, o_, step_, adds_ = arguments
         first = address(context, builder, signature.args[1], output_, o_)
+        flag = builder.icmp_signed("!=", adds_, adds_.type(0))
         for v in range(tile.count):
             for p in range(tile.dtype.count):
                 total = builder.extract_value(sums, [v, p])
@@ -92,10 +97,12 @@ def put_totals(typing: Any, tile: Any, output: Any, o: Any, step: Any) -> Any:
                     upper = shuffle(builder, total, total, [(lane + half) % LANES for lane in range(LANES)])
                     total, half = builder.fadd(total, upper), half // 2
                 place = builder.gep(first, [builder.add(builder.mul(step_, INT64(p)), INT64(v))])
-                builder.store(builder.extract_element(total, INT32(0)), place)
+                number = builder.extract_element(total, INT32(0))
+                before = builder.select(flag, builder.load(place), FLOAT(0))
+                builder.store(builder.fadd(before, number), place)
         return context.get_dummy_value()
 
-    return types.none(tile, output, types.int64, types.int64), generate
+    return types.none(tile, output, types.int64, types.int64, types.boolean), generate
 
 
 @scalar
@@ -107,7 +114,7 @@ def sum_rows(
     for k in range(0, whole, LANES):
         tile = add_products(tile, weights, w + k, inputs, source, s + k, inputs, None)
     tile = add_products(tile, weights, w + whole, inputs, source, s + whole, inputs, inputs - whole)
-    put_totals(tile, output, o, outputs)
+    put_totals(tile, output, o, outputs, False)
 
 
 @kernel

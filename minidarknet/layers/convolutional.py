@@ -34,9 +34,10 @@ from minidarknet.kernels.normalize import EPSILON
 from minidarknet.kernels.product import product
 from minidarknet.layers.base import LayerOptions, Place, Run
 from minidarknet.layers.convolver import Convolver, choose
-from minidarknet.layers.convolver_back import InputGradient, weight_gradient
+from minidarknet.layers.convolver_back import InputGradient
 from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
+from minidarknet.layers.weight_gradient import weight_gradient
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape, window_positions
 

@@ -26,9 +26,9 @@ from minidarknet.kernels.jit import kernel
 from minidarknet.layers.base import LayerOptions, Place, Run
 from minidarknet.layers.convolutional import convolve_plain, plain_back, plain_workspace
 from minidarknet.layers.convolver import choose
-from minidarknet.layers.convolver_back import WeightGradient
 from minidarknet.layers.finish import Finished, declare_batch_norm
 from minidarknet.layers.parameter import Array, Initial
+from minidarknet.layers.weight_gradient import WeightGradient
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 

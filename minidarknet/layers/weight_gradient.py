@@ -1,0 +1,246 @@
+"""The gradient of a convolution by its weights: which kernel, and its scratch.
+
+    points      1x1, stride 1: planes are multiplied as they lie
+    winograd    3x3, stride 1, some channels and filters, but not too many: fewer multiplications
+    sums        everything else
+
+None depends on the number of threads, so neither do the bits. Nothing here is arithmetic.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numba
+import numpy as np
+
+from minidarknet.kernels.dots import IMAGES
+from minidarknet.kernels.frequencies import FREQUENCIES, OUT
+from minidarknet.kernels.point_sums import add_point_sums, point_sums
+from minidarknet.kernels.simd import BLOCK, LANES
+from minidarknet.kernels.tile import SLACK, WIDE
+from minidarknet.kernels.weight_sums import add_weight_sums, weight_sums
+from minidarknet.kernels.winograd_back import add_winograd_sums, back_matrix, scratch_size, winograd_weight_sums
+from minidarknet.layers.base import Run
+from minidarknet.layers.convolver import Convolver
+from minidarknet.layers.parameter import Array
+from minidarknet.memory import aligned
+
+#: Pixels of a slab, and numbers of its image, that the second-level cache should hold.
+SLAB_PIXELS, SLAB_NUMBERS = 2048, 128_000
+#: Pixels and channels of a slab, where planes are multiplied as they lie.
+PLANE_PIXELS, PLANE_CHANNELS = 2048, 36
+#: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
+TASKS, SUMS = 16, 2_000_000
+#: Winograd's sums are four times as many: from so many channels and filters on it pays, up to so many products of them.
+SOME, FEW = 16, 256 * 256
+#: From so many pixels on, the last register of a plane wastes little.
+PLANE = 2 * LANES
+
+
+class WeightGradient:
+    """The gradient by a convolution's weights.
+
+    Parameters
+    ----------
+    forward
+        The convolution.
+    """
+
+    def __init__(self, forward: Convolver) -> None:
+        self.geometry = forward
+
+    @cached_property
+    def row_length(self) -> int:
+        """Columns of a bordered row that windows see."""
+        return (self.geometry.target.width - 1) * self.geometry.stride + self.geometry.size
+
+    @cached_property
+    def lines(self) -> int:
+        """Lines of pixels in a slab."""
+        g = self.geometry
+        return max(1, min(SLAB_PIXELS, SLAB_NUMBERS // (g.part * g.stride**2)) // g.target.width)
+
+    @cached_property
+    def image_size(self) -> int:
+        """Numbers of a slab's turned image: its lines may belong to several images, each with its own border."""
+        g = self.geometry
+        images = (self.lines - 1) // g.target.height + 2
+        high = self.lines * g.stride + images * max(0, g.size - g.stride)
+        return aligned(high * self.row_length * g.part + SLACK)
+
+    @cached_property
+    def grad_size(self) -> int:
+        """Numbers of a block of a slab's turned gradients."""
+        return aligned((self.lines * self.geometry.target.width + LANES) * BLOCK)
+
+    @cached_property
+    def sums_size(self) -> int:
+        """Numbers of the sums of one part."""
+        g = self.geometry
+        return aligned(-(-g.filters // BLOCK) * g.size * (g.size * g.part + WIDE) * BLOCK)
+
+    def parts(self, batch: int) -> int:
+        slabs = max(1, batch * self.geometry.target.height // self.lines)
+        return max(1, min(TASKS, slabs, SUMS // self.sums_size))
+
+    def workspace_size(self, batch: int) -> int:
+        pixels = aligned(2 * self.lines * self.geometry.target.width)  # places are int64
+        threads = int(numba.config.NUMBA_NUM_THREADS)
+        return self.parts(batch) * self.sums_size + threads * (self.image_size + self.grad_size + pixels)
+
+    def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
+        """Add the gradient to gradient (filters, channels / groups, size, size)."""
+        g, batch, threads = self.geometry, len(x), run.threads
+        parts, pixels = self.parts(batch), aligned(2 * self.lines * g.target.width)
+        blocks = -(-g.filters // BLOCK)
+        cuts = np.cumsum([parts * self.sums_size, threads * self.image_size, threads * self.grad_size])
+        sums, images, grads, rest = np.split(run.workspace, cuts)
+        sums = sums.reshape(parts, self.sums_size)
+        for group in range(g.groups):
+            weight_sums(
+                sums,
+                grad.reshape(batch, g.target.channels, g.pixels),
+                x,
+                group * g.filters,
+                g.filters,
+                group * g.part,
+                g.part,
+                g.size,
+                g.stride,
+                g.padding,
+                g.target.height,
+                g.target.width,
+                self.row_length,
+                self.lines,
+                min(blocks, -(-TASKS // parts)),
+                threads,
+                images.reshape(threads, self.image_size),
+                grads.reshape(threads, self.grad_size),
+                rest[: threads * pixels].reshape(threads, pixels).view(np.int64),
+            )
+            add_weight_sums(gradient[group * g.filters : (group + 1) * g.filters], sums)
+
+
+class WinogradGradient:
+    """The same for 3x3 filters with stride 1, by `kernels/winograd_back.py`.
+
+    Parameters
+    ----------
+    forward
+        The convolution.
+    """
+
+    def __init__(self, forward: Convolver) -> None:
+        self.geometry = forward
+
+    @cached_property
+    def patches(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return -(-self.geometry.target.height // OUT), -(-self.geometry.target.width // OUT)
+
+    @cached_property
+    def lines(self) -> int:
+        """Lines of patches in a slab."""
+        g = self.geometry
+        return max(1, SLAB_NUMBERS // (FREQUENCIES * max(g.part, BLOCK)) // self.patches[1])
+
+    @cached_property
+    def sums_size(self) -> int:
+        """Numbers of the sums of one part."""
+        g = self.geometry
+        step = -(-g.part // LANES) * LANES
+        return aligned(-(-g.filters // BLOCK) * FREQUENCIES * (step + WIDE) * BLOCK)
+
+    @cached_property
+    def scratch(self) -> int:
+        """Numbers of scratch for each thread."""
+        return aligned(scratch_size(self.geometry.part, self.patches[1], self.lines))
+
+    def parts(self, batch: int) -> int:
+        slabs = max(1, batch * self.patches[0] // self.lines)
+        return max(1, min(TASKS, slabs, SUMS // self.sums_size))
+
+    def workspace_size(self, batch: int) -> int:
+        return self.parts(batch) * self.sums_size + int(numba.config.NUMBA_NUM_THREADS) * self.scratch
+
+    def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
+        """Add the gradient to gradient (filters, channels / groups, 3, 3)."""
+        g, batch, threads, parts = self.geometry, len(x), run.threads, self.parts(len(x))
+        sums, rest = np.split(run.workspace, [parts * self.sums_size])
+        sums = sums.reshape(parts, self.sums_size)
+        for group in range(g.groups):
+            winograd_weight_sums(
+                sums,
+                grad.reshape(batch, g.target.channels, g.pixels),
+                x,
+                group * g.filters,
+                g.filters,
+                group * g.part,
+                g.part,
+                g.padding,
+                g.target.height,
+                g.target.width,
+                self.lines,
+                min(-(-g.filters // BLOCK), -(-TASKS // parts)),
+                threads,
+                rest[: threads * self.scratch].reshape(threads, self.scratch),
+            )
+            add_winograd_sums(gradient[group * g.filters : (group + 1) * g.filters], sums, back_matrix())
+
+
+class PointGradient:
+    """The same for 1x1 filters with stride 1, by `kernels/point_sums.py`.
+
+    Parameters
+    ----------
+    forward
+        The convolution.
+    """
+
+    def __init__(self, forward: Convolver) -> None:
+        self.geometry = forward
+
+    @cached_property
+    def block(self) -> int:
+        """Channels of a slab: a multiple of those of the tile."""
+        blocks = -(-self.geometry.part // PLANE_CHANNELS)
+        return -(-self.geometry.part // (blocks * IMAGES)) * IMAGES
+
+    def parts(self, batch: int) -> int:
+        g = self.geometry
+        return max(1, min(TASKS // -(-g.part // self.block), batch, SUMS // (g.part * g.filters)))
+
+    def workspace_size(self, batch: int) -> int:
+        return self.parts(batch) * self.geometry.part * self.geometry.filters
+
+    def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
+        """Add the gradient to gradient (filters, channels / groups, 1, 1)."""
+        g, batch = self.geometry, len(x)
+        parts, size = self.parts(batch), g.part * g.filters
+        sums = run.workspace[: parts * size].reshape(parts, size)
+        for group in range(g.groups):
+            point_sums(
+                sums,
+                grad.reshape(batch, g.target.channels, g.pixels),
+                x.reshape(batch, g.source.channels, g.pixels),
+                group * g.filters,
+                g.filters,
+                group * g.part,
+                g.part,
+                self.block,
+                max(1, PLANE_PIXELS // g.pixels),
+                min(g.pixels, max(1, PLANE_PIXELS // LANES) * LANES),
+                run.threads,
+            )
+            part = gradient[group * g.filters : (group + 1) * g.filters]
+            add_point_sums(part.reshape(g.filters, g.part), sums)
+
+
+def weight_gradient(forward: Convolver) -> WeightGradient | WinogradGradient | PointGradient:
+    """What computes a convolution's gradient by its weights."""
+    g = forward
+    if (g.size, g.stride, g.padding) == (1, 1, 0) and g.pixels >= PLANE:
+        return PointGradient(g)
+    few = min(g.part, g.filters) >= SOME and g.part * g.filters <= FEW
+    return WinogradGradient(g) if (g.size, g.stride) == (3, 1) and few else WeightGradient(g)
