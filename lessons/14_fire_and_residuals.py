@@ -48,7 +48,7 @@ figure, axes = plt.subplots(figsize=(8, 3.9))
 drawn = [(a, 0, 0, "channel a"), (b, 0, 6, "channel b"), (squeezed, 8, 3, "squeezed: a + b")]
 for grid, left, top, title in [*drawn, (tripled, 16, 0, "expanded 1x1: times 3"), (around, 16, 6, "expanded 3x3")]:
     for (row, column), number in np.ndenumerate(grid):
-        shade = plt.cm.cividis(0.4 + 0.1 * number)
+        shade = plt.cm.cividis(0.55 + 0.07 * number)
         axes.add_patch(plt.Rectangle((left + column, top + row), 1, 1, facecolor=shade, edgecolor="white"))
         axes.text(left + column + 0.5, top + row + 0.55, number, ha="center", va="center", fontsize=9)
     axes.text(left + 2, top - 0.2, title, ha="center", va="bottom", fontsize=9)
