@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 BENCH = .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo digits test lint types bench crash screenshots clean
+.PHONY: help demo digits lessons test lint types bench crash screenshots clean
 
 help: ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -21,6 +21,10 @@ demo: $(VENV)/.installed ## set up, print a network's table, and let it read han
 
 digits: $(VENV)/.installed ## train the network that comes with minidarknet anew, twice, to the same bytes
 	@$(BIN)/python scripts/train_digits.py
+
+lessons: $(VENV)/.installed ## make the notebooks of the course anew from its scripts, and run them (ONLY=03 for one)
+	@$(BIN)/python scripts/make_lessons.py $(ONLY)
+	$(BIN)/python -m pytest -q --nbmake $(if $(ONLY),lessons/$(ONLY)_*.ipynb,lessons)
 
 test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
 	$(BIN)/ruff check .
