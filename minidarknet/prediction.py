@@ -183,6 +183,7 @@ def load(
     preprocess: str = "fit",
     layers: int | None = None,
     random_weights: int | None = None,
+    check: bool = True,
 ) -> Classifier:
     """Load a network that is ready to classify.
 
@@ -200,6 +201,8 @@ def load(
         Load only the first so many layers from the file.
     random_weights
         A seed: draw random weights (before a file with only some layers is loaded, or instead of one).
+    check
+        Whether to refuse a file with numbers that are not finite.
 
     Raises
     ------
@@ -223,7 +226,7 @@ def load(
     if random_weights is not None:
         net.initialize(random_weights)
     if weights is not None:
-        net.header = weights_file.load(net, weights, layers)
+        net.header = weights_file.load(net, weights, layers, check)
     missing = next(((layer, p) for layer, p in net.parameters() if p.array is None), None)
     if missing:
         raise UsageError(

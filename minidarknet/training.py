@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from minidarknet.data import check_dataset
 from minidarknet.dataset import Dataset
 from minidarknet.errors import InputError, NonFiniteError
 from minidarknet.layers.base import Layer
+from minidarknet.layers.parameter import Array
 from minidarknet.learning import Learner, check_loss, training_memory
 from minidarknet.loader import AHEAD, Batch, Loader
 from minidarknet.memory import mebibytes, memory_limit
@@ -69,6 +70,20 @@ class Step:
     average: float
     rate: float
     dead: list[Layer]
+
+
+class Watch(Protocol):
+    """Who looks into batches; see trace/training.py."""
+
+    def due(self, batch: int) -> bool:
+        """Whether it wants to look into the batch of this number."""
+
+    def learn(self, x: Array, truth: Array, seed: int) -> float:
+        """Do what `Learner.step` does."""
+
+    def before_update(self) -> None: ...
+
+    def after_update(self, step: Step) -> None: ...
 
 
 class Training:
@@ -117,6 +132,7 @@ class Training:
         check_memory(network)
         self.network, self.dataset, self.options = network, dataset, network.options
         self.seed, self.seen, self.average = seed, seen, math.nan
+        self.watch: Watch | None = None
         part = self.options.batch // self.options.subdivisions
         self.learner = Learner(network, part, quirks)
         self.optimizer = optimizer_for(network)
@@ -157,10 +173,11 @@ class Training:
         # All of the batch before any of it is learned from: where a picture cannot be read, not even the rolling
         # averages have moved, and a checkpoint is one of complete batches.
         parts = [next(batches) for _ in range(options.subdivisions)]
-        total = 0.0
+        watch = self.watch if self.watch is not None and self.watch.due(number) else None
+        learn, total = self.learner.step if watch is None else watch.learn, 0.0
         for part, (images, truths) in enumerate(parts):
             chance = int(np.random.SeedSequence([self.seed, DROPPED, number, part]).generate_state(1)[0])
-            loss = self.learner.step(images, truths, chance)
+            loss = learn(images, truths, chance)
             total += loss
             if not (math.isfinite(loss) and is_finite(self.network, "gradient")):
                 place = find_non_finite(self.learner, images, truths, chance)
@@ -171,11 +188,16 @@ class Training:
                 )
         dead = dead_layers(self.learner) if number % LOOK == 1 else []
         rate = rate_at(options, number, self.learner.quirks)
+        if watch is not None:
+            watch.before_update()
         self.optimizer.step(rate, options.batch)
         self.seen += options.batch
         mean = total / options.batch
         self.average = mean if math.isnan(self.average) else 0.9 * self.average + 0.1 * mean
-        return Step(number, self.seen, self.seen / len(self.dataset), mean, self.average, rate, dead)
+        step = Step(number, self.seen, self.seen / len(self.dataset), mean, self.average, rate, dead)
+        if watch is not None:
+            watch.after_update(step)
+        return step
 
     # -- stopping and beginning again ----------------------------------------------------------------------------
 

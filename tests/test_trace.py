@@ -209,7 +209,7 @@ def test_nan_names_the_first_stage_and_where_it_came_from(files: Path, capsys: p
     err = capsys.readouterr().err
     assert code == 4
     assert "small.cfg: layer 2 [convolutional], " in err
-    assert "layer 1 [maxpool], maxpool was finite" in err
+    assert "it reads layer 1 [maxpool], maxpool, which was finite" in err
 
 
 def test_a_silenced_channel_is_dead_and_the_answer_before_is_shown(

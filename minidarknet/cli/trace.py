@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from minidarknet.cli.classify import split_weights
+from minidarknet.cli.trace_break import stop_behind
 from minidarknet.errors import InputError, NonFiniteError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preprocess", choices=PREPROCESSES, default="fit", help="as for classify (default fit)")
     add("--random-weights", type=int, metavar="SEED", help="draw weights at random (to try a cfg)")
     add("--step", action="store_true", help="pause after each layer: Enter goes on, q quits")
+    add("--break", dest="behind", metavar="LAYER", type=int, help="open Python's debugger behind a layer")
     add("--nan", action="store_true", help="stop at the first stage with numbers that are not finite")
     add(
         "--zero", metavar="LAYER:CHANNEL", action="append", default=[], help="set a channel's weights to 0, and compare"
@@ -69,11 +71,14 @@ def run(options: argparse.Namespace) -> int:
             names=options.names,
             preprocess=options.preprocess,
             random_weights=options.random_weights,
+            check=not options.nan,  # which is there to find what a check would refuse
         )
         image = net.prepare(read_image(pictures[0], net.home.channels))[None]
         before = net.rank(net.forward(image)[0].reshape(-1).copy()) if options.zero else []
         for place in options.zero:
             _silence(net, place)
+        if options.behind is not None:
+            return stop_behind(net, image, options.behind)
         return _trace(net, image, options, before)
 
 
@@ -81,15 +86,19 @@ def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: lis
     from minidarknet import console
     from minidarknet.trace import Trace
     from minidarknet.trace.files import save_npz, save_text, to_csv, to_json, to_timeline
+    from minidarknet.trace.inputs import odd_range
+    from minidarknet.trace.lineage import lineage
     from minidarknet.trace.records import stages
 
     images = net.as_batch(image) if net.input_shape.array_shape == image.shape[1:] else image
     run = Trace(net.path, images, [])
+    if words := odd_range(images):
+        console.warning(words)
     shown = _show(stages(net, images, keep=bool(options.npz or options.verify), runs=3), options)
     for stage in shown:
         run.stages.append(stage)
         if options.nan and stage.non_finite:
-            raise NonFiniteError(_odd(run, stage))
+            raise NonFiniteError(lineage(net, run, stage))
     if options.csv:
         save_text(options.csv, to_csv(run))
     if options.timeline:
@@ -165,25 +174,6 @@ def _silence(net: Classifier, place: str) -> None:
         parameter.array = numbers
 
 
-def _odd(run: Trace, stage: Stage) -> str:
-    """What is not finite, and where it may come from."""
-    before = next((other for other in reversed(run.stages[:-1]) if other.layer != stage.layer), None)
-    came = (
-        f"{before.title} was finite, {before.minimum:g} to {before.maximum:g}" if before else "the input is the picture"
-    )
-    return (
-        f"{run.cfg}: {stage.title} has {stage.non_finite:,} of {int(1 if not stage.shape else _size(stage.shape)):,} "
-        f"numbers that are not finite, the first at (image, channel, row, column) {stage.first_non_finite}; {came}"
-    )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
-
-
 def _verify(net: Classifier, run: Trace, options: argparse.Namespace) -> int:
     from minidarknet import console
     from minidarknet.trace.verify import verify
@@ -208,6 +198,7 @@ def _diff(options: argparse.Namespace) -> int:
     from minidarknet import console
     from minidarknet.trace.diff import differences, first_beyond
     from minidarknet.trace.files import read_npz
+    from minidarknet.trace.inputs import odd_range, relation
 
     if len(options.files) != 2:
         raise UsageError(f"diff compares two traces; found {len(options.files)} files")
@@ -215,6 +206,9 @@ def _diff(options: argparse.Namespace) -> int:
     missing = sorted(set(a) ^ set(b))
     if missing:
         raise InputError(f"the traces have other stages: {', '.join(missing[:5])} are only in one of them")
+    for path, run in zip(options.files, (a, b), strict=True):
+        if "input" in run and (words := odd_range(run["input"])):
+            console.warning(f"{path}: {words}")
     found = differences(a, b)
     first = first_beyond(found, options.bound)
     if options.json:
@@ -226,4 +220,6 @@ def _diff(options: argparse.Namespace) -> int:
         )
         parts = f"they part at {first.name}" if first else "they do not part"
         console.note(f"{parts} (by more than {options.bound:g} of the largest number)")
+        if words := relation(a["input"], b["input"]) if "input" in a else "":
+            console.note(words)
     return 1 if first else 0

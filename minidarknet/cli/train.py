@@ -32,8 +32,9 @@ CFG. Of data without a part for validation a fifth is held out.
   minidarknet train my.data my.cfg --resume
 
 In the backup folder stand NAME.weights, NAME.jsonl and NAME.csv with what was measured, and NAME.checkpoints,
-NAME being that of the cfg. Ctrl-C and SIGTERM end the batch and save; a second one stops at once. Whatever
-happened, the same command with --resume goes on, and ends with the same weights, bit by bit.
+NAME being that of the cfg; --trace N adds NAME.trace.jsonl. Ctrl-C and SIGTERM end the batch and save; a second
+one stops at once. Whatever happened, the same command with --resume goes on, and ends with the same weights, bit
+by bit.
 
 Exit codes: 0 max_batches was reached. 3 bad input, or a disk that is full. 4 numbers that are not finite; the
 last good checkpoint stays. 130 Ctrl-C, 143 SIGTERM: saved.
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=positive, help="threads for the kernels (default: all processors)")
     add("--workers", type=positive, help="threads that prepare pictures (default: all processors)")
     add("--chart", action="store_true", help="draw NAME.png with loss, rate and accuracy (needs matplotlib)")
+    add("--trace", type=positive, default=0, metavar="N", help="record each Nth batch layer by layer (docs/trace.md)")
     add("--json", action="store_true", help="print every measurement as a line of JSON on stdout")
 
 
@@ -129,6 +131,7 @@ def _train(options: argparse.Namespace, network: Classifier, data: Dataset, vali
             every=options.save_every,
             chart=options.chart,
             untrained=not (checkpoint or options.weights),
+            trace=options.trace,
         )
         if checkpoint:
             trainer.restore(checkpoint)
@@ -251,6 +254,8 @@ def _report(options: argparse.Namespace, trainer: Trainer, signal: int) -> None:
     facts.append(("weights", os.fspath(files.weights)))
     if options.chart:
         facts.append(("chart", os.fspath(files.chart)))
+    if options.trace:
+        facts.append(("trace", os.fspath(files.trace_chart if options.chart else files.trace)))
     console.facts(facts)
     if not trainer.done:
         console.note("stopped and saved; the same command with --resume goes on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -16,6 +17,7 @@ from minidarknet.layers.base import Layer
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.shapes import Shape
+from minidarknet.trace.inputs import odd_range
 
 #: The version of what `Trace.as_dict` gives; see docs/trace.md.
 SCHEMA = 1
@@ -116,6 +118,7 @@ class Trace:
             "schema": SCHEMA,
             "cfg": self.cfg,
             "input": list(self.input.shape),
+            "doubt": odd_range(self.input),
             "stages": [stage.as_dict() for stage in self.stages],
         }
 
@@ -173,7 +176,7 @@ def describe(
     survey(facts, array.reshape(batch * channels, -1))
     odd = int(facts[:, ODD].sum())
     count = max(array.size - odd, 1)
-    mean = facts[:, SUM].sum() / count
+    mean, std = _moments(array, facts[:, SUM].sum() / count, facts[:, SQUARES].sum() / count)
     lows, highs = (facts[:, column].reshape(batch, channels) for column in (LOW, HIGH))
     same = lows.min(axis=0) == highs.max(axis=0)
     histogram, edges = _histogram(array)
@@ -191,8 +194,8 @@ def describe(
         seconds=seconds,
         minimum=float(lows.min()),
         maximum=float(highs.max()),
-        mean=float(mean),
-        std=float(np.sqrt(max(facts[:, SQUARES].sum() / count - mean * mean, 0.0))),
+        mean=mean,
+        std=std,
         zeros=float(facts[:, ZEROS].sum() / array.size),
         saturated=_saturated(name, array),
         dead=[int(channel) for channel in np.flatnonzero(same)] if array.size > batch * channels else [],
@@ -202,6 +205,14 @@ def describe(
         edges=edges,
         array=array.copy() if keep else None,
     )
+
+
+def _moments(array: Array, mean: float, squares: float) -> tuple[float, float]:
+    """Mean and deviation from the means of numbers and squares, unless these were too large for float32."""
+    if math.isfinite(mean) and math.isfinite(squares):
+        return float(mean), math.sqrt(max(squares - mean * mean, 0.0))
+    some = array[np.isfinite(array)].astype(np.float64)
+    return float(some.mean()), float(some.std())
 
 
 def first_odd(array: Array) -> tuple[int, ...]:
