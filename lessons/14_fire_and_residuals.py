@@ -171,8 +171,8 @@ axes.legend()
 plt.show()
 # %% [markdown]
 # With small weights the first layer of a plain network is deaf. Shortcuts carry the gradient whatever the weights.
-# Their price shows at size 1: each block *adds* to the sum, so thirty of them let it grow; hence the batch norm
-# (lesson 7) inside of the $F$ of residual networks.
+# Their price shows at size 1: each block *adds* to the sum, so thirty of them let it grow; hence the batch norm (lesson
+# 7) inside of the $F$ of residual networks.
 #
 # ## Made quick
 # The innermost loops over rows and columns, which NumPy hid, in our own compiled kernel: no temporary array is made.

@@ -57,7 +57,7 @@ EXERCISES = (
         "14.1",
         "Predict what a module costs",
         fire_cost,
-        hint="three convolutions: channels -> squeeze, squeeze -> expand twice; a 3x3 filter has nine numbers a channel",
+        hint="channels -> squeeze, then squeeze -> expand twice; a 3x3 filter has nine numbers for each channel",
     ),
     Exercise(
         "14.2",
