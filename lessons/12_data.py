@@ -47,7 +47,7 @@ moved = np.array([[4, 4, 0, 0], [4, 8, 4, 0], [4, 4, 0, 0], [4, 4, 0, 0]], float
 turned = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 8, 0, 0], [8, 8, 8, 8]], float)
 
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.4))
-titles = "the picture", "mirrored", "window half a pixel right", "turned by 90 degrees"
+titles = "the picture", "mirrored", "half a pixel right", "turned by 90°"
 for axis, picture, title in zip(axes, (flag, mirrored, moved, turned), titles, strict=True):
     axis.imshow(picture, cmap="cividis", vmin=-4, vmax=8)
     for (row, column), number in np.ndenumerate(picture):
@@ -278,8 +278,14 @@ assert np.mean(right["mirrored"]) < 0.5
 figure, axis = plt.subplots(figsize=(7.5, 2.8))
 axis.bar(np.arange(10) - 0.2, right["as they are"], 0.4, color="C0", label="as they are")
 axis.bar(np.arange(10) + 0.2, right["mirrored"], 0.4, color="C1", label="mirrored")
-axis.set(xticks=range(10), xlabel="digit", ylabel="share read rightly", title="Only 0, 1 and 8 survive the mirror")
-axis.legend(loc="lower center")
+axis.set(
+    xticks=range(10),
+    ylim=(0, 1.3),
+    xlabel="digit",
+    ylabel="share read rightly",
+    title="Only 0, 1 and 8 survive the mirror",
+)
+axis.legend(loc="upper center", ncols=2)
 plt.show()
 # %% [markdown]
 # A mirrored 3 is no 3, so a network that has to learn it as one wastes effort, and confuses. That can be measured too:
