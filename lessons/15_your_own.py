@@ -267,7 +267,7 @@ plt.show()
 assert 320 < right["given"] < min(right["squeeze"], right["depthwise"])
 assert min(right["squeeze"], right["depthwise"]) >= 342
 # %% [markdown]
-# Both candidates win, with a loss several times smaller. The depthwise one has the fewest operations and took the
+# Both candidates win, with less than half of the loss. The depthwise one has the fewest operations and took the
 # longest: many small layers, each with a batch norm of its own. One seed is an anecdote: before you believe in a
 # difference of two or three pictures, train with other seeds too.
 #
