@@ -208,6 +208,17 @@ def load(
     ------
     InputError, UsageError
         A file is missing or does not fit, or there are no weights: a network is never run on random ones in silence.
+
+    Examples
+    --------
+    The network that comes with minidarknet, and one of the digits that it has not learned from:
+
+    >>> from minidarknet import load
+    >>> from minidarknet.data import open_dataset
+    >>> held_out = open_dataset("digits", "valid", channels=1)
+    >>> network = load("digits", preprocess="center")
+    >>> network.predict(held_out.image(0))[0].name
+    '0'
     """
     check_preprocess(preprocess)
     cfg = zoo.find_cfg(fspath(network))

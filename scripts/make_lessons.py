@@ -15,6 +15,7 @@ from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 from minidarknet import zoo
 from minidarknet.course import notebooks
@@ -33,9 +34,14 @@ def make(lesson: Lesson) -> None:
     if any("weights" in tags(cell) for cell in notebook.cells) and zoo.locate("tiny").weights is None:
         raise MinidarknetError(f"{lesson.path.name} shows Tiny Darknet's weights: run `minidarknet fetch tiny` first")
     notebook.metadata["minidarknet"] = {"generated": f"from {lesson.path.name} by `make lessons`"}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as sockets:
+        private = {"transport": "ipc", "ip": f"{sockets}/kernel"}  # nobody else on the machine can listen
         client = NotebookClient(
-            notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=PATIENCE,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            config=Config({"KernelManager": private}),
         )
         try:
             client.execute()
@@ -72,7 +78,7 @@ def tidied(output: Any, place: str) -> Any:
     if output.output_type == "stream" and output.name == "stderr":
         raise MinidarknetError(f"{place} writes to stderr, which a reader takes for a failure: {output.text}")
     if output.output_type == "execute_result":
-        raise MinidarknetError(f"{place} ends with a bare expression: print it, or end the line with plt.show()")
+        raise MinidarknetError(f"{place} ends with a bare expression; print it, or show the picture by plt.show()")
     return output
 
 

@@ -33,7 +33,7 @@ def _number_difference(found: Any, expected: Any, tolerance: float) -> str:
     if isinstance(found, (bool, np.bool_)) or not isinstance(found, Real):
         return _differs(found, expected)
     if isinstance(expected, Integral) and not isinstance(found, Integral):
-        return f"expected the whole number {expected}, found {_written(found)}, a {type(found).__name__}"
+        return f"expected the whole number {expected}, found {float(found)!r}, a {type(found).__name__}"
     same = bool(_same(np.asarray(found), np.asarray(expected), tolerance))
     return "" if same else _values(found, expected)
 

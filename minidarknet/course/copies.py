@@ -158,8 +158,6 @@ def _why(code: int, errors: str, script: Path) -> str:
     """Why a script ended before its end: what Python says of it, and the last line of the script that led there."""
     if code == 0:
         return ""
-    if code == -2:
-        raise KeyboardInterrupt
     said = [line for line in errors.splitlines() if line and not line[0].isspace()]
     lines = re.findall(rf'File "{re.escape(str(script))}", line (\d+)', errors)
     reason = said[-1] if said and lines else f"exit code {code}"

@@ -6,6 +6,8 @@
                   . . . .
 
 The oldest Darknet networks begin with it. Source: Darknet, crop_layer.c.
+
+Lesson: lessons/01_pictures.py
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
     1 2 3 4    with p = 0.5    ->    0 4 0 8   in training        1 2 3 4   when predicting
 
 When predicting it does nothing at all. Source: Darknet, dropout_layer.c.
+
+Lesson: lessons/12_data.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What a layer learns or keeps: its parameters, and how they begin."""
+"""What a layer learns or keeps: its parameters, and how they begin.
+
+Lesson: lessons/11_sgd.py
+"""
 
 from __future__ import annotations
 
