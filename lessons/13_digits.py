@@ -21,11 +21,11 @@
 #
 # **You need** lessons 7 (batch norm), 8 (loss), 11 (SGD) and 12 (held-out pictures).
 #
-# *In the package:* `minidarknet/training.py`, `minidarknet/learning.py`, `minidarknet/trainer.py`,
-# `minidarknet/trace/training.py`, `minidarknet/symptoms.py`
+# *In the package:* `minidarknet/training.py`, `minidarknet/trace/training.py`, `minidarknet/symptoms.py`
 # %%
 import math
-from time import perf_counter
+from functools import partial
+from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,20 +41,19 @@ from minidarknet.course import check
 # %%
 falling, rising = np.eye(4), np.eye(4)[::-1]
 after_a_step = np.array([[1, 0, 0, -1], [0, 1, -1, 0], [0, -1, 1, 0], [-1, 0, 0, 1]])
+drawn = {"class 0": falling, "class 1": rising, "class 0's weights\nafter one step": after_a_step}
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.8))
-titles = "class 0", "class 1", "class 0's weights\nafter one step"
-for axis, grid, title in zip(axes, (falling, rising, after_a_step), titles, strict=True):
+for axis, (title, grid) in zip(axes, drawn.items(), strict=True):
     axis.imshow(grid, cmap="cividis", vmin=-1.5, vmax=1.5)
+    axis.set(title=title, xticks=[], yticks=[])
     for (row, column), number in np.ndenumerate(grid):
         axis.text(column, row, f"{number:.0f}", ha="center", va="center", color="white" if number < 1 else "black")
-    axis.set_title(title)
-    axis.axis("off")
 plt.show()
 # %% [markdown]
 # ## By hand, with loops
-# `learn` takes a step and tells two numbers: the **loss**, and the **ratio**, the length of the step beside the length
-# of all weights. A ratio around 0.001 is usual in the midst of a training; it is a rule of thumb, not a law. Far less,
-# and nothing moves; far more, and each step forgets the ones before.
+# A step tells two numbers: the **loss**, and the **ratio**, the length of the step beside the length of all weights. A
+# ratio around 0.001 is usual in the midst of a training; it is a rule of thumb, not a law. Far less, and nothing moves;
+# far more, and each step forgets the ones before.
 
 
 # %%
@@ -67,31 +66,20 @@ def slopes(pictures, truths, weights):
         loss -= math.log(odds[truth] / sum(odds)) / len(pictures)
         for number in range(len(weights)):
             miss = odds[number] / sum(odds) - (number == truth)
-            for pixel in range(len(picture)):
-                gradient[number, pixel] += miss * picture[pixel] / len(pictures)
+            gradient[number] += miss * picture / len(pictures)
     return loss, gradient
 
 
-def learn(pictures, truths, weights, rate):
-    """One step; the loss before it, and its ratio."""
-    loss, gradient = slopes(pictures, truths, weights)
-    ratio = np.linalg.norm(rate * gradient) / max(np.linalg.norm(weights), 1e-12)
-    weights -= rate * gradient
-    return loss, ratio
-
-
 pair, weights = np.stack((falling.ravel(), rising.ravel())), np.zeros((2, 16))
-first, _ = learn(pair, [0, 1], weights, rate=4)
-assert abs(first - math.log(2)) < 1e-12  # who guesses among two
-assert (weights[0].reshape(4, 4) == after_a_step).all()
-weights.fill(0)
-rows = [learn(pair, [0, 1], weights, rate=0.1) for _ in range(20)]
-for place in (0, 1, 4, 19):
-    print(
-        f"step {place + 1:2} with rate 0.1: loss {rows[place][0]:.4f}", f"ratio {rows[place][1]:.4f}" if place else ""
-    )
-assert rows[0][0] > rows[1][0] > rows[4][0] > rows[19][0]
-assert rows[1][1] > rows[4][1] > rows[19][1]
+loss, gradient = slopes(pair, [0, 1], weights)
+assert abs(loss - math.log(2)) < 1e-12  # who guesses among two
+assert ((weights - 4 * gradient)[0].reshape(4, 4) == after_a_step).all()
+for step in range(1, 21):
+    loss, gradient = slopes(pair, [0, 1], weights)
+    ratio = 0.1 * np.linalg.norm(gradient) / max(np.linalg.norm(weights), 1e-12)
+    weights -= 0.1 * gradient
+    if step in (2, 5, 20):
+        print(f"step {step:2} with rate 0.1: loss {loss:.4f}, ratio {ratio:.4f}")
 # %% [markdown]
 # The rule is that of lesson 8, $\bar w_k = (p_k - t_k)\,x$; here it is held against finite differences once more. Then
 # it is **made quick**: all pictures at once, as products of matrices.
@@ -99,11 +87,10 @@ assert rows[1][1] > rows[4][1] > rows[19][1]
 chance = np.random.default_rng(13)
 pictures, truths, weights = chance.random((64, 64)), chance.integers(0, 10, 64), chance.standard_normal((10, 64)) / 8
 _, gradient = slopes(pictures, truths, weights)
-for place in [(0, 5), (3, 17), (9, 63)]:
-    hair = np.zeros_like(weights)
-    hair[place] = 1e-5
-    up, down = slopes(pictures, truths, weights + hair)[0], slopes(pictures, truths, weights - hair)[0]
-    assert abs((up - down) / 2e-5 - gradient[place]) < 1e-8
+for place in (5, 209, 639):
+    hair = 1e-5 * np.eye(640)[place].reshape(10, 64)
+    up, down = (slopes(pictures, truths, weights + change)[0] for change in (hair, -hair))
+    assert abs((up - down) / 2e-5 - gradient.ravel()[place]) < 1e-8
 
 
 def quick_slopes(pictures, truths, weights):
@@ -111,23 +98,19 @@ def quick_slopes(pictures, truths, weights):
     scores = pictures @ weights.T
     odds = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities = odds / odds.sum(axis=1, keepdims=True)
-    misses = probabilities - np.eye(len(weights))[truths]
-    return -np.log(probabilities[np.arange(len(truths)), truths]).mean(), misses.T @ pictures / len(pictures)
+    gradient = (probabilities - np.eye(len(weights))[truths]).T @ pictures / len(pictures)
+    return -np.log(probabilities[np.arange(len(truths)), truths]).mean(), gradient
 
 
 assert np.allclose(quick_slopes(pictures, truths, weights)[1], gradient, atol=1e-12)
 # %% tags=["volatile"]
-times = []
-for way in (slopes, quick_slopes):
-    start = perf_counter()
-    way(pictures, truths, weights)
-    times.append((perf_counter() - start) * 1e3)
-print(f"64 pictures: {times[0]:.1f} ms with loops, {times[1]:.2f} ms with NumPy")
+slow, fast = (min(repeat(partial(way, pictures, truths, weights), number=1)) for way in (slopes, quick_slopes))
+print(f"64 pictures: {slow * 1e3:.1f} ms with loops, {fast * 1e3:.2f} ms with NumPy")
 # %% [markdown]
 # ## Now the real one
 # `minidarknet train digits` does what follows, with checkpoints and a screen around it (`trainer.py`). A `Training` has
-# a network, pictures and a seed; a `TrainingTrace` beside it records chosen batches. To see that it tells the truth, we
-# measure one step ourselves, with the two lines of `learn`.
+# a network, pictures and a seed; a `TrainingTrace` beside it records chosen batches. Does it tell the truth? We measure
+# the first step ourselves, and train twice.
 # %%
 from dataclasses import replace
 
@@ -145,118 +128,92 @@ train, valid = open_dataset("digits", "train", channels=1), open_dataset("digits
 DIGITS = cfg_path("digits").read_text()
 
 
-def begin(text=DIGITS, batches=200, **options):
-    """The network of cfg/digits.cfg with its first random numbers; options are those of [net]."""
+def begin(text=DIGITS, **options):
+    """The network of cfg/digits.cfg with its first random numbers, for 200 batches; options are those of [net]."""
     network = Classifier.from_cfg(parse_cfg(text, "digits.cfg"))
-    network.preprocess, network.options = "center", replace(network.options, max_batches=batches, **options)
+    network.preprocess, network.options = "center", replace(network.options, max_batches=200, **options)
     network.initialize(seed=0)
     return network
 
 
-def numbers(network):
-    """A copy of all weights, layer by layer."""
-    return [layer.weights.value.copy() for layer, parameter in network.parameters() if parameter.name == "weights"]
-
-
-network = begin()
-training = Training(network, train, seed=0)
-trace, steps, before = TrainingTrace(training), training.steps(), numbers(network)
-loss = next(steps).loss
-for layer, old in zip([layer for layer in trace.records[0].layers if layer.norms], before, strict=True):
-    ours = np.linalg.norm(network.layers[layer.layer].weights.value - old) / np.linalg.norm(old)
-    assert abs(layer.parameters["weights"].ratio - ours) < 1e-5 * ours
-assert abs(loss - math.log(10)) < 0.2
-print(f"the first loss is near that of guessing, {math.log(10):.2f}; ratios as ours")
-again = Training(begin(), train, seed=0)
-for _ in range(20):
-    next(steps, None)
-for _ in zip(range(21), again.steps(), strict=False):
-    pass
-assert all((one == two).all() for one, two in zip(numbers(network), numbers(again.network), strict=True))
-print("21 batches, trained twice: the same weights, bit by bit")
-# %% [markdown]
-# The package counts gradients as sums over a batch and divides in the step (`optimizers.py`), has momentum and decay in
-# the step, and measures biases and scales too. The rest of the training, with a look at every fifth batch:
-# %% tags=["volatile"]
-network = begin(batches=300)
-training = Training(network, train, seed=0)
-trace, start = TrainingTrace(training, every=5), perf_counter()
-losses = [step.loss for step in training.steps()]
-seen = validate(network, valid, batch=64)
-print(f"{seen.count_right()} of {seen.count} held-out digits right after {perf_counter() - start:.1f} s")
-print("batch   " + "".join(f"   layer {layer.layer}" for layer in trace.records[0].layers if layer.norms))
-for record in trace.records[1::12]:
-    print(f"{record.batch:5}   " + "".join(f"{layer.ratio:10.4f}" for layer in record.layers if layer.norms))
-drifts = [[layer.drift.mean for layer in trace.records[when].layers if layer.drift] for when in (0, -1)]
-print("drift of batch norm at batch 5:", *np.round(drifts[0], 2), "and at the end:", *np.round(drifts[1], 2))
-assert seen.count_right() >= 345
-assert max(drifts[1]) < 0.2
-
-
-# %% [markdown]
-# The ratios are a few thousandths, and sink with the rate. **Drift** is the distance between a batch's own mean and the
-# rolling average that a prediction uses (lesson 7), in deviations: large at the beginning, when predicting is too
-# early.
-#
-# ## Five patients
-# One of these trainings is healthy. Four have a fault that somebody planted: a layer with a relu whose biases begin at
-# -20, a rate of 3 without burn-in, three labels of ten wrong, or held-out pictures black on white where the training
-# had white on black. Before you read on: which is which?
-# %% tags=["volatile"]
-def recoloured(dataset, labels, change):
-    """The same pictures with other labels, or changed."""
-    pixels = np.stack([np.round(dataset.image(index) * 255) for index in range(len(dataset))]).astype(np.uint8)
-    return Pixels(change(pixels.transpose(0, 2, 3, 1)), labels, dataset.names, channels=1)
-
-
-def patient(network, data=train, held=valid):
-    """Train, and tell what was seen: losses, traces, and both accuracies."""
+def train_and_watch(network, data=train, held=valid):
+    """Losses, traces, and what the network says of its own pictures and of those held out."""
     training = Training(network, data, seed=0)
     trace, losses = TrainingTrace(training, every=3), []
     try:
         losses.extend(step.loss for step in training.steps())
     except NonFiniteError as error:
-        print("one training ended by itself:", str(error).split(". ")[0])
+        print("it ended by itself:", str(error).split(". ")[0])
     return losses, trace.records, validate(network, data, batch=64), validate(network, held, batch=64)
 
 
+network = begin()
+training, weights = Training(network, train, seed=0), network.layers[0].weights
+trace, steps, before = TrainingTrace(training), training.steps(), weights.value.copy()
+first = [next(steps).loss]
+ratio = np.linalg.norm(weights.value - before) / np.linalg.norm(before)
+assert abs(trace.records[0].layers[0].parameters["weights"].ratio - ratio) < 1e-4 * ratio
+assert abs(first[0] - math.log(10)) < 0.2  # who guesses among ten
+first += [step.loss for step, _ in zip(steps, range(19), strict=False)]
+losses, records, learned, held = healthy = train_and_watch(begin())
+assert losses[:20] == first
+print("the ratio is ours; twenty losses, trained twice, are the same bit by bit")
+# %% tags=["volatile"]
+print(f"{held.count_right()} of {held.count} held-out digits right; the ratios of layers 0, 1, 3 and 4:")
+for record in records[3::12]:
+    print(f"batch {record.batch:3}:", *(f"{layer.ratio:.4f}" for layer in record.layers if layer.norms))
+drifts = [max(layer.drift.mean for layer in record.layers if layer.drift) for record in records]
+print(f"the largest drift of batch norm: {drifts[0]:.2f} at batch 3, {drifts[-1]:.2f} at the end")
+assert held.count_right() >= 342
+assert drifts[0] > 0.5 > 0.25 > drifts[-1]
+# %% [markdown]
+# The ratios (with momentum and decay in the steps) are a few thousandths, and sink with the rate. **Drift** is the
+# distance between a batch's own mean and the rolling average that a prediction uses (lesson 7), in deviations: at the
+# beginning it is too early to predict.
+#
+# ## Five patients
+# One of these trainings is healthy. Four have a fault that somebody planted: a relu layer whose biases begin at -20; a
+# rate of 3 without burn-in; three labels of ten wrong; held-out pictures black on white, where those of the training
+# are white on black. Before you read on: which is which?
+# %% tags=["volatile"]
 deaf = begin(DIGITS.replace("leaky", "relu"))
 biases = deaf.layers[1].parameters()[0]
 biases.array = np.full_like(biases.value, -20)
 wrong = chance.random(len(train)) < 0.3
 labels = np.where(wrong, (train.labels + chance.integers(1, 10, len(train))) % 10, train.labels)
-mislabelled = recoloured(train, labels, lambda pixels: pixels)
 patients = {
-    "A": patient(begin(), held=recoloured(valid, valid.labels, lambda pixels: 255 - pixels)),
-    "B": patient(begin(), data=mislabelled),
-    "C": patient(deaf),
-    "D": patient(begin()),
-    "E": patient(begin(learning_rate=3, burn_in=0)),
+    "A": train_and_watch(
+        begin(), held=Pixels(255 - valid.dataset.pixels[valid.indices], valid.labels, valid.names, channels=1)
+    ),
+    "B": train_and_watch(begin(), data=Pixels(train.dataset.pixels[train.indices], labels, train.names, channels=1)),
+    "C": train_and_watch(deaf),
+    "D": healthy,
+    "E": train_and_watch(begin(learning_rate=3, burn_in=0)),
 }
 figure, axes = plt.subplots(2, 5, figsize=(8, 4.6), sharex="col", sharey="row", layout="constrained")
+dead = {}
 for (name, (losses, records, learned, held)), (above, below) in zip(patients.items(), axes.T, strict=True):
     above.semilogy(losses, color="C0")
     above.set_title(f"{name}: {learned.top1:.0%} of its\nown right, {held.top1:.0%}\nof those held out", fontsize=9)
-    kinds = [layer.layer for layer in records[0].layers if layer.norms]
-    for kind, style in zip(kinds, ("-", "--", ":", "-."), strict=True):
-        ratios = [max(record.layers[kind].ratio, 1e-7) for record in records[:-1] or records]
-        below.semilogy([record.batch for record in (records[:-1] or records)], ratios, style, color="C1", lw=1.2)
+    shown = [record for record in records if record.rate > 1e-3]
+    for layer, style in ((0, "-"), (1, "--"), (3, ":"), (4, "-.")):
+        ratios = [max(record.layers[layer].ratio, 1e-7) for record in shown]
+        below.semilogy([record.batch for record in shown], ratios, style, color="C1", lw=1.2)
     below.axhline(1e-3, color="grey", lw=0.8)
     below.set(xlabel="batch", ylim=(1e-6, 2))
-    dead = sum(layer.same for layer in records[-1].layers[:4])
-    print(f"{name}: {dead} of {sum(layer.units for layer in records[-1].layers[:4])} units are dead at the end")
-axes[0, 0].set_ylabel("loss")
-axes[1, 0].set_ylabel("ratio, each layer")
+    dead[name] = sum(layer.same for layer in records[-1].layers[:4])
+axes[0, 0].set(ylabel="loss")
+axes[1, 0].set(ylabel="ratio, each layer")
 plt.show()
+print("units that are dead at the end:", dead)
 # %% [markdown]
 # - **D** is healthy: the loss falls, the ratios are near the grey line, and both accuracies are alike.
-# - **C**: the loss stays at ln 10 = 2.30, units are dead, ratios lie far below. Behind -20 a relu says 0 to everything,
+# - **C**: the loss stays at ln 10 = 2.30, units are dead, ratios lie far below: behind -20 a relu says 0 to everything,
 #   and no gradient comes back through it. Remedy: other first numbers, `leaky`.
-# - **E**: ratios of 0.2 and more, and then the loss is infinite. Remedy: a tenth of the rate, or `burn_in`.
-# - **B**: a loss that stays high with healthy ratios, and the held-out pictures are read *better* than its own. A
-#   network finds what the right labels have in common long before it knows the wrong ones by heart.
-# - **A** looks perfect until it is asked about pictures that were prepared in another way. No trace of the training
-#   shows it.
+# - **E**: ratios of 0.1 to 1, and then the loss is infinite. Remedy: a tenth of the rate, or `burn_in`.
+# - **B**: a loss that stays high with healthy ratios, and held-out pictures are read *better* than its own. A network
+#   finds what the right labels have in common long before it knows the wrong ones by heart.
+# - **A** looks perfect until it sees pictures that were prepared in another way. No trace of the training shows it.
 #
 # Patient B even tells which labels are wrong: those that the network itself finds least probable.
 # %% tags=["volatile"]
@@ -275,9 +232,8 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 # ### Exercise 13.1: predict the loss to beat
-# A network that knows nothing but how frequent the classes are gives each picture these shares as probabilities. What
-# is its mean loss on the same labels? `loss_to_beat(np.array([0, 1, 2, 3]))` is ln 4; classes without a picture cost
-# nothing.
+# A network that only knows how frequent the classes are gives each picture these shares as probabilities. What is its
+# mean loss on the same labels? `loss_to_beat(np.array([0, 1, 2, 3]))` is ln 4; a class without pictures costs nothing.
 
 
 # %%
@@ -294,10 +250,10 @@ def loss_to_beat(labels):
 check("13.1", loss_to_beat)
 # %% [markdown]
 # ### Exercise 13.2: read a trace
-# Fifteen small networks (64 inputs, 32 units with a relu, 10 classes) are trained for 300 batches; you get a dictionary
-# of each: `losses` and `ratios` (the larger of both layers) for each batch, `dead` (the share of units that are 0 for
-# all of the last batch), `train` and `held_out` (accuracies, 0 to 1). Return `"healthy"`, `"dead layer"`, `"rate too
-# high"`, `"wrong labels"` or `"wrong pictures"`. A third of the units may be dead in a healthy one.
+# Fifteen small networks (64 inputs, 32 relu units, 10 classes) are trained for 300 batches. Of each you get a
+# dictionary: `losses` and `ratios` (the larger of both layers) for each batch, `dead` (the share of units that are 0
+# for all of the last batch), `train` and `held_out` (accuracies, 0 to 1). Return `"healthy"`, `"dead layer"`, `"rate
+# too high"`, `"wrong labels"` or `"wrong pictures"`. A third of the units may be dead in a healthy one.
 
 
 # %%
@@ -334,8 +290,7 @@ def suspects(probabilities, labels, count):
 check("13.3", suspects)
 # %% [markdown]
 # ### Exercise 13.4: repair a loop
-# In each epoch the pictures come in a new order. With this loop, a network learns nothing, and its trace looks like
-# that of wrong labels. They are right in the file; why are they wrong in the batches?
+# With this loop, a network learns nothing. All labels are right in the file; why are they wrong in the batches?
 
 
 # %%

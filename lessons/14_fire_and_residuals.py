@@ -23,7 +23,8 @@
 #
 # *In the package:* `minidarknet/layers/route.py`, `minidarknet/layers/shortcut.py`, `cfg/squeezenet.cfg`
 # %%
-from time import perf_counter
+from functools import partial
+from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,7 +44,6 @@ b = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]])
 squeezed = np.array([[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]])
 tripled = np.array([[0, 0, 0, 0], [0, 3, 0, 0], [0, 0, 6, 0], [0, 0, 0, 0]])
 around = np.array([[1, 1, 1, 0], [1, 3, 3, 2], [1, 3, 3, 2], [0, 2, 2, 2]])
-
 figure, axes = plt.subplots(figsize=(8, 3.9))
 drawn = [(a, 0, 0, "channel a"), (b, 0, 6, "channel b"), (squeezed, 8, 3, "squeezed: a + b")]
 for grid, left, top, title in [*drawn, (tripled, 16, 0, "expanded 1x1: times 3"), (around, 16, 6, "expanded 3x3")]:
@@ -60,20 +60,17 @@ axes.axis("off")
 plt.show()
 # %% [markdown]
 # ## By hand, with loops
-# `convolve` is lesson 3's convolution with a stride of 1 and zeros around, so that the picture keeps its size; the loop
-# runs over the filters' numbers, each of which is used at all places at once. The rest is bookkeeping: the squeezed
-# channels are *read twice*, and `np.concatenate` is the route.
+# `convolve` is lesson 3's, with zeros around so that the picture keeps its size; the loop runs over the filters'
+# numbers, each used at all places at once. The squeezed channels are *read twice*, and `np.concatenate` is the route.
 
 
 # %%
-def bordered(x, reach):
-    return np.pad(x, [(0, 0), (reach, reach), (reach, reach)])  # with zeros
-
-
 def convolve(x, weights):
     """x (channels, h, w), weights (filters, channels, size, size) of size 1 or 3; no bias."""
     _, h, w = x.shape
-    framed, out = bordered(x, weights.shape[2] // 2), np.zeros((len(weights), h, w))
+    reach, out = weights.shape[2] // 2, np.zeros((len(weights), h, w))
+    framed = np.zeros((len(x), h + 2 * reach, w + 2 * reach))
+    framed[:, reach : reach + h, reach : reach + w] = x
     for f, c, i, j in np.ndindex(weights.shape):
         out[f] += weights[f, c, i, j] * framed[c, i : i + h, j : j + w]
     return out
@@ -96,7 +93,6 @@ print("the loops find what is drawn:", found.shape)
 #
 # Call $\bar v$ the gradient of the loss by $v$. All rules of going back through branches follow from one: *a small
 # change of $v$ acts through everybody who reads $v$, and the effects add up*.
-#
 # - **route** $y = (u, v)$: its parts only lie side by side, so $\bar y$ is cut apart: $(\bar u, \bar v) = \bar y$.
 # - **squeezed** $s$ has two readers, $W_1 s$ and $W_3 s$: $\bar s = W_1^T \bar e_1 + W_3^T \bar e_3$.
 # - **shortcut** $y = x + F(x)$: $\bar x = \bar y + F'^{\,T}\,\bar y$. The first term is the gradient, *untouched*.
@@ -106,8 +102,8 @@ print("the loops find what is drawn:", found.shape)
 def convolve_back(x, weights, grad):
     """From the gradient by the output to those by x and by the weights; lesson 10."""
     (_, h, w), reach = x.shape, weights.shape[2] // 2
-    framed, grad_weights = bordered(x, reach), np.zeros_like(weights)
-    grad_framed = np.zeros_like(framed)
+    framed = np.pad(x, [(0, 0), (reach, reach), (reach, reach)])
+    grad_framed, grad_weights = np.zeros_like(framed), np.zeros_like(weights)
     for f, c, i, j in np.ndindex(weights.shape):
         grad_weights[f, c, i, j] = (framed[c, i : i + h, j : j + w] * grad[f]).sum()
         grad_framed[c, i : i + h, j : j + w] += weights[f, c, i, j] * grad[f]
@@ -138,65 +134,34 @@ for array, gradient in zip(numbers, fire_back(*numbers, mix), strict=True):
 print("48 gradients agree with finite differences")
 # %% [markdown]
 # ## Thirty layers, with and without
-# What the untouched term is worth shows in depth. Here $F(x)$ is a 1x1 convolution of 64 channels behind a relu. Its
-# random weights have a certain size: with size 1 (He's rule, $\sqrt{2 / 64}$) numbers stay as large as they are.
+# What the untouched term is worth shows in depth. Here $F$ is a 1x1 convolution of 64 channels, $F(x) = size \cdot W
+# x$, its random weights $W$ so large that numbers stay as large as they are. From layer to layer the mean square of the
+# gradient then grows by the factor $size^2$, with a shortcut $1 + size^2$.
 # %%
-depth, channels = 30, 64
-matrices = chance.standard_normal((depth, channels, channels)) * np.sqrt(2 / channels)
-
-
-def gradient_sizes(size, shortcut):
-    """How large the gradient is at each depth, going back from 1."""
-    x, masks = chance.standard_normal((channels, 200)), []
-    for matrix in matrices:
-        masks.append(x > 0)
-        x = x * shortcut + size * matrix @ np.maximum(x, 0)
-    grads = [np.ones((channels, 200))]
-    for matrix, mask in zip(matrices[::-1], masks[::-1], strict=True):
-        grads.append(grads[-1] * shortcut + size * (matrix.T @ grads[-1]) * mask)
-    return np.linalg.norm(grads, axis=(1, 2)) / np.linalg.norm(grads[0])
-
-
+matrices = chance.standard_normal((30, 64, 64)) / np.sqrt(64)
 figure, axes = plt.subplots(figsize=(7.5, 3.8))
-ends = []
 for size, shortcut, style in [(0.3, 1, "C0-"), (0.3, 0, "C0--"), (1.0, 1, "C1-"), (1.0, 0, "C1--")]:
-    sizes = gradient_sizes(size, shortcut)
+    grads = [chance.standard_normal((64, 200))]
+    for matrix in matrices:
+        grads.append(shortcut * grads[-1] + size * matrix.T @ grads[-1])
+    lengths = np.linalg.norm(grads, axis=(1, 2)) / np.linalg.norm(grads[0])
+    assert 0.5 < lengths[30] / (shortcut + size**2) ** 15 < 2
     label = f"size {size}, {'with' if shortcut else 'without'} shortcuts"
-    print(f"weights of {label}: the first layer hears {sizes[-1]:.0e}")
-    axes.semilogy(sizes, style, label=label)
-    ends.append(sizes[-1])
-assert 1 < ends[0] < 10 and ends[1] < 1e-12 and ends[2] > 1e4 and 0.1 < ends[3] < 10  # noqa: PT018
+    print(f"weights of {label}: the first layer hears {lengths[30]:.0e}")
+    axes.semilogy(lengths, style, label=label)
 axes.set(xlabel="layers gone back", ylabel="size of the gradient", title="Who reaches the first layer?")
 axes.legend()
 plt.show()
 # %% [markdown]
-# With small weights the first layer of a plain network is deaf. Shortcuts carry the gradient whatever the weights.
-# Their price shows at size 1: each block *adds* to the sum, so thirty of them let it grow; hence the batch norm (lesson
-# 7) inside of the $F$ of residual networks.
-#
+# With small weights the first layer of a plain network is deaf; shortcuts carry the gradient whatever the weights. At
+# size 1 each block *adds* to the sum, and thirty of them let it grow: hence batch norm (lesson 7) in residual networks.
 # ## Made quick
-# The innermost loops over rows and columns, which NumPy hid, in our own compiled kernel: no temporary array is made.
-
-
-# %%
-@njit
-def convolve_quick(framed, weights, out):
-    for f, c, i, j in np.ndindex(weights.shape):
-        for row in range(out.shape[1]):
-            for column in range(out.shape[2]):
-                out[f, row, column] += weights[f, c, i, j] * framed[c, row + i, column + j]
-
-
+# Compiled, the same lines run over rows and columns without making an array of each product first.
 # %% tags=["volatile"]
-x, weights, quick = chance.random((16, 28, 28)), chance.standard_normal((16, 16, 3, 3)), np.zeros((16, 28, 28))
-convolve_quick(bordered(x, 1), weights, quick)
-assert np.allclose(quick, convolve(x, weights), atol=1e-12)
-times = [perf_counter()]
-for way in (lambda: convolve(x, weights), lambda: convolve_quick(bordered(x, 1), weights, quick)):
-    way()
-    times.append(perf_counter())
-slow, fast = np.diff(times) * 1e3
-print(f"NumPy {slow:.2f} ms, compiled {fast:.2f} ms: {slow / fast:.1f} times as fast")
+convolve_quick, x, weights = njit(convolve), chance.random((16, 28, 28)), chance.standard_normal((16, 16, 3, 3))
+assert np.allclose(convolve_quick(x, weights), convolve(x, weights))
+slow, fast = (min(repeat(partial(way, x, weights), number=1)) * 1e3 for way in (convolve, convolve_quick))
+print(f"NumPy {slow:.2f} ms, compiled {fast:.2f} ms")
 # %% [markdown]
 # ## Now the real one
 # In a cfg, `layers=-2` of the first route goes back to the squeezed channels; a route of one layer copies nothing. The
@@ -213,7 +178,6 @@ network = Network.from_cfg(parse_cfg("".join(parts) + "[shortcut]\nfrom=0\nactiv
 network.initialize(seed=4)
 picture, truth = chance.random((1, 3, 5, 5)), chance.random((1, 125))
 Learner(network, batch=1).step(picture, truth)
-
 convolutions = [network.layers[place] for place in (0, 1, 2, 4)]
 entry, *module = (layer.weights.value.astype(float) for layer in convolutions)
 inner = convolve(picture[0], entry)
@@ -226,14 +190,13 @@ theirs = [layer.weights.gradient.copy() for layer in convolutions]
 assert all(np.allclose(real, ours, atol=1e-4) for real, ours in zip(theirs, mine, strict=True))
 print("outputs equal within 1e-5, gradients within 1e-4")
 # %% [markdown]
-# What differs: the package computes in float32, hence the tolerances. A layer does not know who reads it; it names what
-# *it* reads (`reads`), and `learning.py` adds up the gradients of all readers in one place (`total += target`). When
-# predicting, `fusion.py` lets both expansions write straight into the route's output. Its shortcut also adds unequal
-# pictures: the first channels that both have, and every k-th pixel.
+# What differs: the package computes in float32, hence the tolerances. A layer names whom *it* reads (`reads`), not who
+# reads it, and `learning.py` adds up the gradients of all readers in one place. When predicting, `fusion.py` lets both
+# expansions write straight into the route's output. Its shortcut also adds unequal pictures: what both have.
 #
-# **An old mistake.** Darknet's own 1x1 convolutions do not add to their input's gradient, they *overwrite* it: right
-# for a chain, wrong for a branch. The squeeze then hears nothing of the 3x3 expansion, and layer 0 nothing of the
-# shortcut. The package imitates that on request (`darknet_quirks=1` in `[net]`), so look at what is lost.
+# **An old mistake.** Darknet's own 1x1 convolutions *overwrite* their input's gradient: right for a chain, wrong for a
+# branch. The squeeze then hears nothing of the 3x3 expansion, and layer 0 nothing of the shortcut. The package imitates
+# it on request (`darknet_quirks=1` in `[net]`), so look at what is lost.
 # %%
 Learner(network, batch=1, quirks=True).step(picture, truth)
 for name, layer, real in zip(["before", "squeeze", "expand 1x1", "expand 3x3"], convolutions, theirs, strict=True):
@@ -242,12 +205,12 @@ for name, layer, real in zip(["before", "squeeze", "expand 1x1", "expand 3x3"], 
     print(f"{name:10} gradient {length:.2f} times as long as the true one, cosine between them {cosine:.2f}")
 # %% [markdown]
 # ## Small is not fast
-# SqueezeNet is eight fire modules in a row, and its file is small. What is that worth? A weight is stored *once*, and
-# used at *every place* of the picture, for one multiplication and one addition: operations = 2 · weights · places.
+# SqueezeNet is eight fire modules in a row. A weight is stored *once*, and used at *every place* of the picture, for a
+# multiplication and an addition: operations = 2 · weights · places.
 # %% tags=["volatile"]
 from minidarknet.zoo import cfg_path
 
-rows, times = {}, {}
+rows, times = {}, []
 for name in ("tiny", "squeezenet", "darknet", "alexnet"):
     network = Network.from_cfg(cfg_path(name))
     size, work = sum(parameter.size for _, parameter in network.parameters()), network.flops()
@@ -256,27 +219,23 @@ for name in ("tiny", "squeezenet", "darknet", "alexnet"):
     print(f"; {network.memory(1)['outputs'] // 4:9,} numbers between layers")
     if name != "alexnet":  # drawing its 62 million numbers takes longer than all the rest of this lesson
         network.initialize(seed=1)
-        view, times[name] = chance.random((1, *network.input_shape.array_shape)), []
-        for _ in range(6):
-            start = perf_counter()
-            network.forward(view)
-            times[name].append((perf_counter() - start) * 1e3)
-print("here, one picture takes", ", ".join(f"{name} {min(time):.1f} ms" for name, time in times.items()))
+        view = chance.random((1, *network.input_shape.array_shape))
+        times.append(f"{name} {min(repeat(partial(network.forward, view), number=1)) * 1e3:.1f} ms")
+print("here, one picture takes", ", ".join(times))
 assert rows["squeezenet"][0] < rows["darknet"][0] / 5
 assert rows["squeezenet"][1] > rows["darknet"][1] * 2
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
-titles, numbers = ("million parameters", "billion operations"), np.array([*rows.values()]).T
-for axis, title, values in zip(axes, titles, numbers, strict=True):
+titles = "million parameters", "billion operations"
+for axis, title, values in zip(axes, titles, np.array([*rows.values()]).T, strict=True):
     axis.bar_label(axis.barh(list(rows), values, color=["C2", "C1", "C0", "C7"]), fmt=" %.2f")
     axis.set(title=title, xlim=(0, max(values) * 1.25))
 figure.suptitle("SqueezeNet against Darknet Reference: few parameters, many operations")
 plt.show()
 # %% [markdown]
 # SqueezeNet has a sixth of Darknet Reference's parameters and twice its operations. AlexNet is the other way round:
-# nearly all of its parameters sit in connected layers, each used once. A file's bytes count for a download; when a
-# picture is looked at, time goes into operations and into the numbers *between* layers, which are written and read
-# again. `minidarknet compare` draws this table with the Tiny Darknet page's figures beside yours.
-#
+# most of its parameters sit in connected layers, each used once. A file's bytes count for a download; looking at a
+# picture takes operations, and the numbers *between* layers, written and read again. `minidarknet compare` adds the
+# page's figures.
 # ## Exercises
 # ### Exercise 14.1: predict what a module costs
 # A fire module of `channels` in, `squeeze` filters, and `expand` filters of each kind, on a picture of `side` x `side`:
@@ -337,6 +296,5 @@ def gradients(reads, factors):
 check("14.3", gradients)
 # %% [markdown]
 # ## Where next
-# Lesson 15 hands you a budget of parameters and operations, and asks for a network of your own. Read
-# `minidarknet/layers/route.py` and `shortcut.py` now: you know all that they do. `minidarknet summary squeezenet` shows
-# the whole network, and `docs/decisions/0006-darknets-quirks.md` tells of the other old mistakes.
+# Lesson 15 hands you a budget, and asks for a network of your own. `minidarknet summary squeezenet` shows the whole
+# network, and `docs/decisions/0006-darknets-quirks.md` tells of other old mistakes.

@@ -23,7 +23,9 @@
 #
 # *In the package:* `minidarknet/layers/convolutional.py` (groups), `minidarknet/network.py`, `cfg/tiny.cfg`
 # %%
+from functools import partial
 from time import perf_counter
+from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,44 +44,35 @@ titles = "3x3", "3x3, groups=2", "3x3, groups=4", "1x1"
 weights_drawn, operations_drawn = (144, 72, 36, 16), (4608, 2304, 1152, 512)
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.9), layout="constrained")
 for axis, seen, title, stored, work in zip(axes, pairs, titles, weights_drawn, operations_drawn, strict=True):
-    axis.imshow(seen, cmap="cividis", vmin=-0.5, vmax=1.2)
-    axis.set(title=title, xlabel=f"channel\n{stored} weights\n{work} operations", xticks=range(4), yticks=range(4))
-    axis.set_xticks(np.arange(0.5, 3), minor=True)
-    axis.set_yticks(np.arange(0.5, 3), minor=True)
-    axis.grid(which="minor", color="white", lw=2)
+    axis.pcolormesh(seen, cmap="cividis", vmin=-0.5, vmax=1.2, edgecolors="white", linewidth=2)
+    axis.set(title=title, xlabel=f"channel\n{stored} weights\n{work} operations", xticks=[], yticks=[], ylim=(4, 0))
 axes[0].set_ylabel("filter")
 figure.suptitle("bright: this filter looks at this channel")
 plt.show()
 # %% [markdown]
 # ## By hand, with loops
-# In the loop, a filter's group says at which channel it begins to look. The weights have the shape (filters, channels
-# *of a group*, size, size). We count the multiplications and additions, those with the zeros around included, as
-# Darknet does.
+# A filter's group says at which channel it begins to look; weights have the shape (filters, channels *of a group*,
+# size, size). We count multiplications and additions, those with the zeros around included, as Darknet does.
 
 
 # %%
 def convolve(x, weights, groups=1):
     """The output for x (channels, h, w), zeros around, and the operations: (filters, h, w), int."""
-    (filters, part, size, _), (channels, height, width) = weights.shape, x.shape
-    reach, operations = size // 2, 0
-    framed, out = np.pad(x, [(0, 0), (reach, reach), (reach, reach)]), np.zeros((filters, height, width))
-    assert part == channels // groups
-    for f in range(filters):
+    (filters, part, size, _), (_, height, width) = weights.shape, x.shape
+    reach, operations, out = size // 2, 0, np.zeros((filters, height, width))
+    framed = np.pad(x, [(0, 0), (reach, reach), (reach, reach)])
+    for f, row, column, c, i, j in np.ndindex(filters, height, width, part, size, size):
         first = f // (filters // groups) * part  # the first channel of this filter's group
-        for row in range(height):
-            for column in range(width):
-                for c in range(part):
-                    for i in range(size):
-                        for j in range(size):
-                            out[f, row, column] += weights[f, c, i, j] * framed[first + c, row + i, column + j]
-                            operations += 2
+        out[f, row, column] += weights[f, c, i, j] * framed[first + c, row + i, column + j]
+        operations += 2
     return out, operations
 
 
 chance = np.random.default_rng(15)
 x = chance.random((4, 4, 4))
-cases = (3, 1), (3, 2), (3, 4), (1, 1)
-for (size, groups), seen, stored, work in zip(cases, pairs, weights_drawn, operations_drawn, strict=True):
+for (size, groups), seen, stored, work in zip(
+    [(3, 1), (3, 2), (3, 4), (1, 1)], pairs, weights_drawn, operations_drawn, strict=True
+):
     weights = chance.standard_normal((4, 4 // groups, size, size))
     out, operations = convolve(x, weights, groups)
     assert (weights.size, operations) == (stored, work)
@@ -94,8 +87,7 @@ print("connections, weights and operations are as drawn")
 # to be learned: the rules are those of lesson 10, group by group. For a depthwise one, with $w_{cij}$ the weights of
 # channel $c$ and $\bar y$ the gradient by its output:
 #
-# $$\bar w_{cij} = \sum_{r,s} \bar y_{crs}\, x_{c,\,r+i-1,\,s+j-1} \qquad y_{crs} = \sum_{i,j} w_{cij}\,
-# x_{c,\,r+i-1,\,s+j-1}$$
+# $$\bar w_{cij} = \sum_{r,s} \bar y_{crs}\, x_{c,\,r+i-1,\,s+j-1}$$
 # %%
 weights, mix = chance.standard_normal((4, 1, 3, 3)), chance.standard_normal((4, 4, 4))
 framed = np.pad(x, [(0, 0), (1, 1), (1, 1)])
@@ -128,15 +120,13 @@ def cost(layers, channels, side):
     return parameters, operations
 
 
-print("from 128 to 128 channels, on 28x28 pixels     weights    operations")
+print("from 128 to 128 channels, on 28x28 pixels  parameters    operations")
 for title, way in {
     "a full 3x3": [(128, 3, 1)],
     "squeeze to 16 by 1x1, then 3x3 (Tiny's way)": [(16, 1, 1), (128, 3, 1)],
     "depthwise 3x3, then 1x1": [(128, 3, 128), (128, 1, 1)],
 }.items():
-    stored, work = cost(way, 128, 28)
-    filters = sum(4 * layer[0] for layer in way) - 3 * way[-1][0]
-    print(f"{title:44} {stored - filters:8,} {work:13,}")
+    print(f"{title:43} {cost(way, 128, 28)[0]:9,} {cost(way, 128, 28)[1]:13,}")
 # %% [markdown]
 # ## Made quick
 # The loop again, compiled; the innermost two run along the picture, where numbers lie side by side.
@@ -156,7 +146,7 @@ def quick(framed, weights, out, groups):
 
 
 out, weights = np.empty((4, 4, 4)), chance.standard_normal((4, 2, 3, 3))
-quick(np.pad(x, [(0, 0), (1, 1), (1, 1)]), weights, out, 2)
+quick(framed, weights, out, 2)
 assert np.allclose(out, convolve(x, weights, 2)[0])
 # %% [markdown]
 # ## Now the real one, and a warning
@@ -168,13 +158,8 @@ from minidarknet.network import Network
 
 
 def best(function, *arguments):
-    """The shortest of seven runs, in milliseconds."""
-    seconds = []
-    for _ in range(7):
-        start = perf_counter()
-        function(*arguments)
-        seconds.append(perf_counter() - start)
-    return min(seconds) * 1e3
+    """The shortest of some runs, in milliseconds."""
+    return min(repeat(partial(function, *arguments), number=1)) * 1e3
 
 
 LAYER = "[convolutional]\nfilters={}\nsize={}\npad=1\ngroups={}\nbatch_normalize={}\nactivation={}\n"
@@ -197,33 +182,17 @@ for groups in (1, 8, 64):
 # filters of different groups share no pixel. Fewer operations are a promise; whether it is kept, only a clock tells.
 #
 # ## The contest
-# A given network reads the digits; you get its 51,200 operations and 4,000 parameters, and shall read more. Candidate
-# one squeezes, as Tiny Darknet does, candidate two is depthwise, and both pool twice, for their filters behind a second
-# pool cost a quarter. All three get the same 300 batches, the same seed and the same held-out fifth: one change at a
-# time.
+# A given network reads the digits; you get its 51,200 operations and 4,000 parameters, and shall read more. One
+# candidate squeezes, as Tiny Darknet does, the other is depthwise, and both pool twice, as filters behind a second pool
+# cost a quarter. All three get the same 300 batches, seed and held-out fifth.
 # %%
 from minidarknet.data import open_dataset
 from minidarknet.prediction import Classifier
 from minidarknet.training import Training
 from minidarknet.validation import validate
+from minidarknet.zoo import cfg_path
 
-NET = """[net]
-width=8
-height=8
-channels=1
-batch=64
-max_batches=300
-learning_rate=0.1
-policy=poly
-power=1
-burn_in=20
-momentum=0.9
-decay=0.0005
-min_crop=8
-max_crop=9
-angle=10
-flip=0
-"""
+NET = cfg_path("digits").read_text().partition("[convolutional]")[0].replace("max_batches=900", "max_batches=300")
 designs = {
     "given": [(8, 3, 1), "pool", (16, 3, 1), (10, 1, 1)],
     "squeeze": [(8, 3, 1), "pool", (12, 3, 1), "pool", (8, 1, 1), (20, 3, 1), (10, 1, 1)],
@@ -244,8 +213,7 @@ for name, layers in designs.items():
     networks[name] = network = Classifier.from_cfg(parse_cfg(as_cfg(layers), name))
     counted = sum(parameter.size for _, parameter in network.parameters()), network.flops()
     assert counted == cost(layers, 1, 8)  # as counted on paper
-    assert counted[0] <= 4000
-    assert counted[1] <= 51_200
+    assert max(counted[0] / 4000, counted[1] / 51_200) <= 1
     print(f"{name:10} {counted[0]:6,} parameters {counted[1]:7,} operations")
 # %% tags=["volatile"]
 train, valid = open_dataset("digits", "train", channels=1), open_dataset("digits", "valid", channels=1)
@@ -264,11 +232,10 @@ for name, network in networks.items():
 axis.set(xlabel="batch", ylabel="loss (running mean)", title="Three networks for at most 51,200 operations")
 axis.legend()
 plt.show()
-assert 320 < right["given"] < min(right["squeeze"], right["depthwise"])
-assert min(right["squeeze"], right["depthwise"]) >= 342
+assert 320 < right["given"] < 342 <= min(right["squeeze"], right["depthwise"])
 # %% [markdown]
-# Both candidates win, with less than half of the loss. The depthwise one has the fewest operations and took the
-# longest: many small layers, each with a batch norm of its own. One seed is an anecdote: before you believe in a
+# Both candidates win, with less than half of the loss. The depthwise one has the fewest operations and reads the
+# slowest: many small layers, each with a batch norm of its own. One seed is an anecdote: before you believe in a
 # difference of two or three pictures, train with other seeds too.
 #
 # ## Exercises
@@ -300,9 +267,8 @@ def depthwise_back(grad, weights):
     ### BEGIN SOLUTION
     channels, height, width = grad.shape
     framed = np.zeros((channels, height + 2, width + 2))
-    for i in range(3):
-        for j in range(3):
-            framed[:, i : i + height, j : j + width] += weights[:, i, j, None, None] * grad
+    for i, j in np.ndindex(3, 3):
+        framed[:, i : i + height, j : j + width] += weights[:, i, j, None, None] * grad
     return framed[:, 1:-1, 1:-1]
     ### END SOLUTION
 
@@ -329,6 +295,6 @@ def my_network():
 check("15.3", my_network)
 # %% [markdown]
 # ## Where next
-# You have built each part of `cfg/tiny.cfg`; read it once more from top to bottom, and say for each line why it stands
-# there. `minidarknet new my.cfg --from tiny --data photos/` begins a network for photographs of your own, and
-# `minidarknet compare my.cfg tiny` puts it beside the old masters.
+# You have built each part of `cfg/tiny.cfg`: read it once more, and say for each line why it stands there. `minidarknet
+# new my.cfg --from tiny --data photos/` begins a network for photographs of your own, and `minidarknet compare my.cfg
+# tiny` puts it beside the old masters.
