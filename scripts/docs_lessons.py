@@ -10,7 +10,8 @@ import nbformat
 from minidarknet.course.lessons import Lesson, lessons
 from minidarknet.course.stubs import BEGIN, END, STUB, has_solution, learners_copy
 
-ITEM = r"(?:[-*]|\d+\.) "
+#: A line of a list; and one that can begin it below a paragraph, as a sentence with a number in it cannot.
+ITEM, FIRST = r"(?:[-*]|\d+\.) ", r"(?:[-*]|1\.) "
 INTRO = """\
 # The course
 
@@ -78,6 +79,6 @@ def linked(text: str) -> str:
     Links between notebooks become links between pages, those into the repository their names; and a list needs an
     empty line above it.
     """
-    text = re.sub(rf"^(?!{ITEM})(\S.*\n)(?={ITEM})", r"\1\n", text, flags=re.MULTILINE)
+    text = re.sub(rf"^(?!{ITEM})(\S.*\n)(?={FIRST})", r"\1\n", text, flags=re.MULTILINE)
     text = re.sub(r"\]\((\d\d_\w+)\.(?:ipynb|py)\)", r"](\1.md)", text)
     return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2`)", text)

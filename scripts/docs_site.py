@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 EXPLAINED = ("architecture.md", "performance.md", "trace.md")
 ELSEWHERE = ("index.md", "api.md")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)")
+CODE = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -71,7 +72,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         name = text.replace("`", "")
         return f"`{place}`" if name in (place, os.path.basename(place)) else f"{text} (`{place}`)"
 
-    return LINK.sub(link, markdown)
+    pieces = CODE.split(markdown)  # text and code by turns
+    pieces[::2] = [LINK.sub(link, text) for text in pieces[::2]]
+    return "".join(pieces)
 
 
 def on_page_content(content: str, **_: Any) -> str:

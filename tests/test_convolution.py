@@ -32,7 +32,8 @@ CASES = [
     ("points", 40, 9, 13, 70, 1, 1, 0, 1),
     ("points", 16, 14, 14, 160, 1, 1, 0, 1),  # threads share the filters
     ("points", 3, 30, 31, 16, 1, 1, 0, 1),  # a block of one vector
-    ("columns", 1, 1, 1, 1, 1, 1, 0, 1),
+    ("points", 1, 1, 1, 1, 1, 1, 0, 1),
+    ("columns", 1, 1, 1, 33, 1, 1, 0, 1),
     ("columns", 70, 4, 4, 130, 1, 1, 0, 1),
     ("columns", 64, 5, 3, 130, 3, 1, 1, 1),  # more than a slice of k
     ("columns", 30, 13, 13, 40, 1, 1, 1, 1),
@@ -54,6 +55,11 @@ CASES = [
     ("winograd", 20, 10, 10, 200, 3, 1, 1, 1),  # threads share the filters
     ("winograd", 2, 120, 3, 4, 3, 1, 1, 1),
     ("winograd", 16, 4, 4, 33, 3, 1, 1, 1),  # a single patch
+    ("winograd", 16, 7, 7, 33, 3, 1, 0, 1),
+    ("winograd", 5, 11, 32, 33, 3, 1, 1, 1),  # as many patches in a row as are turned apart
+    ("winograd", 5, 11, 33, 33, 3, 1, 1, 1),  # and one more
+    ("winograd", 3, 2, 3, 17, 3, 1, 9, 1),  # patches that lie outside
+    ("points", 40, 2, 3, 8, 1, 1, 0, 1),  # few pixels, but one block of filters
     ("winograd", 64, 5, 4, 130, 3, 1, 1, 1),
 ]
 

@@ -224,6 +224,16 @@ def test_an_exception_is_told_by_type_message_and_line(
     assert out.endswith("(line 4: return json.loads('{'))\n")
 
 
+def test_a_long_message_is_cut_and_its_colours_are_taken_off(fresh: None, capsys: Screen) -> None:
+    def add(a: int, b: int) -> int:
+        raise ValueError("\x1b[1mfirst\x1b[0m\n\x1b[0m\n" + "more\n" * 20)
+
+    check("7.1", add)
+    out = capsys.readouterr().out
+    assert out.startswith("7.1 not right yet: ValueError: first\n    more\n    more\n")
+    assert out.count("more") == checking.LINES - 1 + 1  # one more in the line that raised it
+
+
 @pytest.mark.parametrize("answer", [None, 3, lambda: None, lambda a, b: sys.exit(1)])
 def test_check_never_raises(fresh: None, capsys: Screen, answer: Any) -> None:
     check("7.1", answer)

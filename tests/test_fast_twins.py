@@ -66,10 +66,11 @@ def test_maxpool_halving(size: int, offset: int, width: int, height: int) -> Non
 
 @pytest.mark.parametrize("columns", [1, 2, LANES // 2, LANES - 1, LANES, LANES + 1, 3 * LANES + 2])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_squares_back(rows: int, columns: int) -> None:
+@pytest.mark.parametrize("odd", [0, 1])
+def test_squares_back(rows: int, columns: int, odd: int) -> None:
     """Of few different numbers, so that many are equal: then the first of a square gets the gradient."""
     generator = np.random.default_rng(columns)
-    source = generator.integers(3, size=(5, 2 * rows, 2 * columns)).astype(np.float32)
+    source = generator.integers(-2, 1, size=(5, 2 * rows - odd, 2 * columns - odd)).astype(np.float32)
     grad, output = generator.standard_normal((2, 5, rows, columns)).astype(np.float32)
     maxpool(output, source, 2, 2, 0)
     memory = np.full(source.size + 2 * LANES, np.nan, np.float32)
@@ -79,7 +80,8 @@ def test_squares_back(rows: int, columns: int) -> None:
     assert (found + 0).tobytes() == (expected + 0).tobytes()  # -0 is 0
     assert np.isnan(memory[:LANES]).all()
     assert np.isnan(memory[-LANES:]).all()
-    assert ((expected != 0).reshape(5, rows, 2, columns, 2).sum(axis=(2, 4)) == 1).all()
+    whole = np.pad(expected, ((0, 0), (0, odd), (0, odd)))
+    assert ((whole != 0).reshape(5, rows, 2, columns, 2).sum(axis=(2, 4)) == 1).all()
 
 
 @pytest.mark.parametrize("adds", [False, True])

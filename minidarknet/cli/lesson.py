@@ -17,6 +17,7 @@ EPILOG = """\
 
 Copies lie in the folder lessons-mine of where you are, unless --folder names another. Of script and notebook, the
 one that you changed last is checked. What the lesson itself prints and draws, `python lessons-mine/03_*.py` shows.
+
 exit codes of check: 0 all exercises are right, 1 not all, 3 there is no such copy
 """
 

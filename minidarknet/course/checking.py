@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import traceback
 from collections import Counter
@@ -27,6 +28,8 @@ HINT_FROM = 2
 UNWRITTEN = "not written yet"
 #: Lines that are shown of the message of an exception.
 LINES = 12
+#: What Numba's messages are painted with.
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -172,7 +175,7 @@ def fail(message: str) -> NoReturn:
 
 def _raised(error: BaseException) -> str:
     """An exception of the learner's code: its type, its message, and the last line of theirs that led to it."""
-    lines = [line for line in str(error).splitlines() if line.strip()][:LINES]
+    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()][:LINES]
     text = ": ".join(filter(None, [type(error).__name__, "\n    ".join(lines)]))
     theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_learners(frame.filename)]
     if not theirs:

@@ -7,7 +7,8 @@ columns of a row that they share, and shuffles sort them, because a patch begins
                                         second                       1 5 9 ...      sixth: the second, likewise
                                         third, fourth                ...
 
-On the way out, the lanes are filters.
+Where rows are short, the lanes are patches wherever they lie: each row of each is loaded, and a transposition makes
+columns of them. On the way out, the lanes are filters.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from minidarknet.kernels.simd import (
     put,
     shuffle,
     tile_type,
+    transpose,
 )
 
 #: Side of a patch's outputs, of a patch, and how many frequencies it has.
@@ -129,6 +131,57 @@ def to_frequencies(
 
     integer = types.int64
     places = (integer, integer, images, integer, integer, integer, integer, integer)
+    return types.none(frequencies, *places), generate
+
+
+@intrinsic
+def to_frequencies_apart(
+    typing: Any,
+    frequencies: Any,
+    v: Any,
+    pitch: Any,
+    images: Any,
+    s: Any,
+    corners: Any,
+    masks: Any,
+    i: Any,
+    width: Any,
+) -> Any:
+    """Turn LANES patches that may lie anywhere, as `to_frequencies` does neighbours.
+
+    Patch p has its corner at images[s + corners[i + p]]. Of its row y, the columns x are read for which bit x of
+    masks[(i + p) * IN + y] is set; the others are 0.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        frequencies_, v_, pitch_, images_, s_, corners_, masks_, i_, width_ = arguments
+        plane = address(context, builder, signature.args[3], images_, s_)
+        first_corner = address(context, builder, signature.args[5], corners_, i_)
+        first_mask = address(context, builder, signature.args[6], masks_, builder.mul(i_, INT64(IN)))
+        corners = [builder.load(builder.gep(first_corner, [INT64(p)])) for p in range(LANES)]
+        columns: list[list[Any]] = [[] for _ in range(IN)]
+        for y in range(IN):
+            places = [builder.gep(plane, [builder.add(corner, builder.mul(width_, INT64(y)))]) for corner in corners]
+            bits = [builder.load(builder.gep(first_mask, [INT64(IN * p + y)])) for p in range(LANES)]
+            row = []
+            for x in range(0, IN, LANES):
+                loaded = []
+                for p in range(LANES):
+                    shifted = builder.trunc(builder.lshr(bits[p], INT64(x)), ir.IntType(LANES))
+                    mask = builder.bitcast(shifted, ir.VectorType(ir.IntType(1), LANES))
+                    loaded.append(load_masked(builder, builder.gep(places[p], [INT64(x)]), mask))
+                row += transpose(builder, loaded)
+            for x in range(IN):
+                columns[x].append(row[x])
+        turned = [into(builder, column) for column in columns]
+        first = address(context, builder, signature.args[0], frequencies_, v_)
+        for q in range(IN):
+            for j, value in enumerate(into(builder, [turned[x][q] for x in range(IN)])):
+                put(builder, value, first, builder.mul(pitch_, INT64(IN * q + j)))
+        return context.get_dummy_value()
+
+    integer = types.int64
+    places = (integer, integer, images, integer, corners, masks, integer, integer)
     return types.none(frequencies, *places), generate
 
 

@@ -106,26 +106,31 @@ def maxpool_halving(output: Floats, source: Floats, size: int, stride: int, offs
 
 @intrinsic
 def give_back(
-    typing: Any, grads: Any, source: Any, s: Any, width: Any, output: Any, grad: Any, o: Any, count: Any
+    typing: Any, grads: Any, source: Any, s: Any, width: Any, output: Any, grad: Any, o: Any, count: Any, right: Any
 ) -> Any:
-    """Write to the 2x2 squares at grads[s:] the gradients grad[o:], each to the cell that won, and 0 to the others.
+    """Write to the two rows of 2x2 squares at grads[s:] the gradients grad[o:], each to the cell that won, and 0 to the
+    others.
 
-    source and output are what was pooled and what it became; `count` squares lie side by side.
+    source and output are what was pooled and what it became; `count` squares lie side by side, with `right` columns
+    that are inside. Where width is 0 there is one row only.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        s_, width_, output_, grad_, o_, count_ = arguments[2:]
+        s_, width_, output_, grad_, o_, count_, right_ = arguments[2:]
         here = lanes_below(builder, INT64(0), count_)
         largest = load_masked(builder, address(context, builder, signature.args[4], output_, o_), here)
         left = load_masked(builder, address(context, builder, signature.args[5], grad_, o_), here)
         zero = ir.Constant(left.type, None)
-        masks = [
-            lanes_below(builder, INT64(half * LANES), builder.mul(count_, INT64(2))) for half in range(2)
-        ]  # of the columns
         first = [address(context, builder, signature.args[i], arguments[i], s_) for i in range(2)]
         for row in range(2):
+            inside = (
+                right_ if row == 0 else builder.select(builder.icmp_signed(">", width_, INT64(0)), right_, INT64(0))
+            )
+            masks = [lanes_below(builder, INT64(half * LANES), inside) for half in range(2)]  # of the columns
             to, place = (builder.gep(start, [builder.mul(width_, INT64(row))]) for start in first)
-            low, high = [load_masked(builder, builder.gep(place, [INT64(i * LANES)]), masks[i]) for i in range(2)]
+            places = [builder.gep(place, [INT64(half * LANES)]) for half in range(2)]
+            # What is outside equals nothing.
+            low, high = [load_masked(builder, places[half], masks[half], float("nan")) for half in range(2)]
             cells_given = []
             for x in range(2):
                 cells = shuffle(builder, low, high, [2 * lane + x for lane in range(LANES)])
@@ -141,16 +146,19 @@ def give_back(
         return context.get_dummy_value()
 
     integer = types.int64
-    return types.none(grads, source, integer, integer, output, grad, integer, integer), generate
+    return types.none(grads, source, integer, integer, output, grad, integer, integer, integer), generate
 
 
 @kernel
 def squares_back(grads: Floats, source: Floats, output: Floats, grad: Floats) -> None:
-    """As `maxpool_back` of `layers/maxpool.py`, for the 2x2 squares of planes with even sides."""
+    """As `maxpool_back` of `layers/maxpool.py`, for 2x2 squares; those at an odd side's end have one row or column."""
     planes, rows, columns = output.shape
+    height, width = source.shape[1:]
     to, numbers, largest, flat = grads.reshape(-1), source.reshape(-1), output.reshape(-1), grad.reshape(-1)
     for line in prange(planes * rows):
         number = np.int64(line)  # a parallel index is unsigned
+        plane, y = number // rows, number % rows
+        step = width if 2 * y + 1 < height else 0
         for x in range(0, columns, LANES):
-            o, s = number * columns + x, number * 4 * columns + 2 * x
-            give_back(to, numbers, s, 2 * columns, largest, flat, o, min(columns - x, LANES))
+            o, s, count = number * columns + x, (plane * height + 2 * y) * width + 2 * x, min(columns - x, LANES)
+            give_back(to, numbers, s, step, largest, flat, o, count, min(2 * count, width - 2 * x))

@@ -47,39 +47,11 @@ from minidarknet.kernels.frequencies import (
     filter_matrix,
     from_frequencies,
     largest_of_squares,
-    to_frequencies,
 )
 from minidarknet.kernels.jit import kernel, scalar
+from minidarknet.kernels.patches import FEW, turn_patches, turn_patches_apart
 from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
 from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
-
-
-@scalar
-def turn_patches(
-    frequencies: Floats,
-    images: Floats,
-    first: int,
-    count: int,
-    pitch: int,
-    padding: int,
-    patch_rows: int,
-    patch_columns: int,
-) -> None:
-    """Turn `count` patches of images (batch, channels, height, width), from number `first` on.
-
-    Frequency q of channel c is at frequencies[(q * channels + c) * pitch:].
-    """
-    _, channels, height, width = images.shape
-    flat = images.reshape(-1)
-    i = 0
-    while i < count:
-        line, column = (first + i) // patch_columns, (first + i) % patch_columns
-        b, top, left = line // patch_rows, OUT * (line % patch_rows) - padding, OUT * column - padding
-        for c in range(channels):
-            s = ((b * channels + c) * height + top) * width + left
-            to_frequencies(frequencies, c * pitch + i, channels * pitch, flat, s, top, left, height, width)
-        # What was turned beyond these, the next ones write over.
-        i += min(count - i, patch_columns - column, LANES - 1)
 
 
 @scalar
@@ -218,6 +190,7 @@ def winograd(
         number: Any = np.int64(thread)  # a parallel index is unsigned
         sums = scratch[number]
         frequencies = sums[(FREQUENCIES * chunk + WIDE) * BLOCK :]
+        corners, masks = np.zeros(chunk + LANES, np.int64), np.zeros((chunk + LANES) * IN, np.int64)
         low, high, begin, end = 0, patches, 0, blocks
         if by_filters:
             begin, end = number * blocks // threads, (number + 1) * blocks // threads
@@ -226,7 +199,12 @@ def winograd(
             low, high = number * runs // threads * WIDE, min(patches, (number + 1) * runs // threads * WIDE)
         for first in range(low, high, chunk):
             count = min(chunk, high - first)
-            turn_patches(frequencies, images, first, count, pitch, padding, patch_rows, patch_columns)
+            if patch_columns <= FEW:
+                turn_patches_apart(
+                    frequencies, images, first, count, pitch, padding, patch_rows, patch_columns, corners, masks
+                )
+            else:
+                turn_patches(frequencies, images, first, count, pitch, padding, patch_rows, patch_columns)
             for block in range(begin, end):
                 f = block * BLOCK
                 multiply(

@@ -32,7 +32,8 @@ from minidarknet.layers.parameter import Array
 from minidarknet.memory import aligned
 from minidarknet.shapes import Shape
 
-#: Fewer single pixels than this are laid out as columns too, because the weights are the larger part.
+#: Fewer single pixels than this are laid out as columns too, because the weights are the larger part: not where one
+#: block has all filters, as threads share the blocks.
 POINTS_PIXELS = 28
 #: Winograd's filters are four times as large: with fewer pixels, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 100
@@ -261,7 +262,7 @@ def choose(source: Shape, target: Shape, size: int, stride: int, padding: int, g
     few = min(source.channels, target.channels) >= SOME and source.channels * target.channels <= FEW
     method: type[Convolver] = Direct
     if groups == 1:
-        if (size, stride, padding) == (1, 1, 0) and pixels >= POINTS_PIXELS:
+        if (size, stride, padding) == (1, 1, 0) and (pixels >= POINTS_PIXELS or target.channels <= BLOCK):
             method = Points
         elif (size, stride) == (3, 1) and pixels >= (PATCH_PIXELS if few else WINOGRAD_PIXELS):
             method = Winograd

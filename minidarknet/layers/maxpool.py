@@ -106,7 +106,7 @@ class Maxpool(Layer):
 
     @property
     def is_halving(self) -> bool:
-        """Whether its windows are the 2x2 squares of a plane with even sides."""
+        """Whether its windows are the 2x2 squares of a plane; at the end of an odd side they are cut."""
         return self.size == self.options.stride == 2 and self.padding <= 1
 
     def infer(self, *in_shapes: Shape) -> Shape:
@@ -136,8 +136,8 @@ class Maxpool(Layer):
         planes, output = len(x) * x.shape[1], self.output[: len(x)]
         before, after = (planes, *x.shape[2:]), (planes, *output.shape[2:])
         arrays = grad_input.reshape(before), x.reshape(before), output.reshape(after), grad_output.reshape(after)
-        even = x.shape[2] % 2 == x.shape[3] % 2 == 0
-        if self.is_halving and even and not numba.config.DISABLE_JIT:
+        covered = all(2 * after >= before for before, after in zip(x.shape[2:], output.shape[2:], strict=True))
+        if self.is_halving and covered and not numba.config.DISABLE_JIT:
             squares_back(*arrays)
         else:
             maxpool_back(*arrays, self.size, self.options.stride, self.padding // 2)
