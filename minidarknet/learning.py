@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minidarknet.errors import InputError
+from minidarknet.errors import InputError, UsageError
 from minidarknet.kernels.threads import thread_count
 from minidarknet.layers.base import Layer, Run
 from minidarknet.layers.cost import Cost
@@ -129,8 +129,12 @@ class Learner:
         ------
         CfgError
             The network has no loss.
+        InputError
+            There is no truth to learn from, or a shape does not fit.
         """
         check_loss(self.network)
+        if truth is None:
+            raise InputError(f"{self.network.path}: no truth was given; expected an array (images, outputs)")
         for _ in self.forward_steps(x, truth, seed):
             pass
         for _ in self.backward_steps():
@@ -146,6 +150,8 @@ class Learner:
                 f"the network was resized from {self.shape} to {self.network.input_shape}: take a new Learner"
             )
         images = self.network.as_batch(x)
+        if seed < 0:
+            raise UsageError(f"a seed of {seed}: expected a whole number, 0 or more")
         if not 0 < len(images) <= self.batch:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)

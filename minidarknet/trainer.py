@@ -6,7 +6,7 @@ complete, then a checkpoint, which says how many records there were. Nothing her
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -135,6 +135,8 @@ class Trainer:
                         self._save_or_warn()
                     raise
         except NonFiniteError as error:
+            with suppress(OSError):
+                self._draw()  # the course that led there
             raise NonFiniteError(f"{error}. {self._last_checkpoint()}") from None
         except OSError as error:
             raise InputError(f"{error.filename or self.files.folder}: {error.strerror or error}") from None
@@ -146,21 +148,22 @@ class Trainer:
         self._validate_where_due()  # who was stopped just then
         speed, clock = 0.0, monotonic()
         first = clock
-        for taken, step in enumerate(self.training.steps()):
-            now = monotonic()
-            latest = self.training.options.batch / max(now - clock, 1e-9)
-            # In the first batch kernels may have been compiled. Only the time left counts validation and saving too.
-            speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
-            first = first if taken else now
-            left = self.training.options.max_batches - step.batch
-            self.watcher.on_step(step, speed, left * (now - first) / taken if taken and left >= 0 else None)
-            self._show(step, speed)
-            self._validate_where_due()
-            if self._stop.signal:
-                break
-            if self._due(step.batch) and not self.training.finished:
-                self._save_or_warn()
-            clock = monotonic()
+        with closing(self.training.steps()) as steps:  # here, so that a Ctrl-C while it closes is not lost
+            for taken, step in enumerate(steps):
+                now = monotonic()
+                latest = self.training.options.batch / max(now - clock, 1e-9)
+                # In the first batch kernels may have been compiled. Only the time left counts validation and saving.
+                speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
+                first = first if taken else now
+                left = self.training.options.max_batches - step.batch
+                self.watcher.on_step(step, speed, left * (now - first) / taken if taken and left >= 0 else None)
+                self._show(step, speed)
+                self._validate_where_due()
+                if self._stop.signal:
+                    break
+                if self._due(step.batch) and not self.training.finished:
+                    self._save_or_warn()
+                clock = monotonic()
         try:
             self.save()
         except CheckpointError as error:
@@ -175,7 +178,7 @@ class Trainer:
     def _draw(self) -> None:
         if self.chart:
             chart.draw(self.files.metrics, self.files.chart, self.files.name)
-        if self.chart and self.trace:
+        if self.chart and self.trace and self.files.trace.exists():
             from minidarknet.trace.training_chart import draw
 
             draw(self.files.trace, self.files.trace_chart, self.files.name)

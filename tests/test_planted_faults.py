@@ -153,7 +153,7 @@ def test_an_exploding_rate_ends_with_the_first_tensor_and_the_trace_shows_it_bef
 ) -> None:
     text = Path("learner.cfg").read_text().replace("learning_rate=0.05", "learning_rate=500").replace("burn_in=4\n", "")
     Path("learner.cfg").write_text(text)
-    assert train() == 4
+    assert train("--chart") == 4
     err = " ".join(capfd.readouterr().err.split())
     found = re.search(
         r"learner.cfg: batch (\d+), with a loss of \S+, has numbers that are not finite, first (.*?)\. ", err
@@ -163,6 +163,8 @@ def test_an_exploding_rate_ends_with_the_first_tensor_and_the_trace_shows_it_bef
     assert "Likely the learning rate (500) is too high" in err
     records = list(read_training_trace("backup/learner.trace.jsonl"))
     assert len(records) == int(found[1]) - 1 > 0
+    assert Path("backup/learner.png").exists(), "the pictures of a run that failed are the ones to look at"
+    assert Path("backup/learner.trace.png").exists()
     ratios = [layer["norms"]["ratio"] for layer in records[0]["layers"] if layer["norms"]]
     assert max(ratios) > 1000 * USUAL
     assert "warning: batch 1: the step of layer 3 [connected] is " in err
@@ -260,9 +262,20 @@ def test_nothing_is_said_of_inputs_that_are_right_or_no_pictures() -> None:
 # -- the debugger ----------------------------------------------------------------------------------------------------
 
 
-def debug(words: list[str], answers: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "minidarknet", "trace", "small.cfg", "small.weights", "a.png"]
-    line += ["--preprocess", "center", *words]
+def debug(words: list[str], answers: str, files: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    files = ["small.weights"] if files is None else files
+    line = [
+        sys.executable,
+        "-m",
+        "minidarknet",
+        "trace",
+        "small.cfg",
+        *files,
+        "a.png",
+        "--preprocess",
+        "center",
+        *words,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONBREAKPOINT": ""}
     return subprocess.run(line, input=answers, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -291,6 +304,13 @@ def test_what_is_changed_in_the_debugger_goes_on(folder: Path) -> None:
     assert quit_at_once.returncode == 0
     assert "class " not in quit_at_once.stdout.replace("<class", "")
     assert "Traceback" not in quit_at_once.stderr
+
+
+def test_the_debugger_sees_a_picture_of_its_own_size(folder: Path) -> None:
+    Path("small.cfg").write_text(CFG[: CFG.index("[route]")] + "[avg]\n[softmax]\n")
+    done = debug(["--preprocess", "fit", "--random-weights", "1", "--break", "0"], "p x.shape, y.shape\nc\n", [])
+    assert done.returncode == 0, done.stderr
+    assert "((1, 3, 8, 16), (1, 4, 8, 16))" in done.stdout
 
 
 def test_a_layer_that_is_not_there(folder: Path, capfd: Screen) -> None:

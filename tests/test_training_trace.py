@@ -215,6 +215,11 @@ def test_a_break_without_a_trace_keeps_the_lines_before(folder: Path) -> None:
     assert batches() == [2, 4]
     assert train("--resume", "--batches", "10", "--trace", "5") == 0
     assert batches() == [2, 4, 10]
+    assert train("--resume", "--batches", "10", "--trace", "5", "--chart") == 0, "there is nothing left to do"
+    Path(TRACE).unlink()
+    assert train("--resume", "--batches", "10", "--trace", "5", "--chart") == 0
+    assert train("--overwrite", "--batches", "2", "--trace", "1") == 0
+    assert batches() == [1, 2]
     assert train("--overwrite", "--batches", "2") == 0
     assert not Path(TRACE).exists(), "that of another run"
 

@@ -19,9 +19,11 @@ def stop_behind(net: Classifier, image: Any, index: int) -> int:
 
     if not 0 <= index < len(net.layers):
         raise UsageError(f"--break {index}: {net.path} has layers 0 to {len(net.layers) - 1}")
-    outputs: dict[int, Array] = {-1: net.as_batch(image)}
+    outputs: dict[int, Array] = {}
     try:
         for layer, y in net.steps(image):
+            if not outputs:
+                outputs[-1] = net.as_batch(image)  # not before: only now does the network have the picture's size
             outputs[layer.index] = y
             if layer.index == index:
                 inputs = [outputs[read] for read in layer.reads]

@@ -5,7 +5,8 @@
         print(stage.layer, stage.name, stage.mean, stage.dead)
     run.save_npz("dog.npz")
 
-Tracing reads `Network.stages` and changes nothing: an untraced run pays nothing for it, and gives the same bits.
+Tracing reads `Network.stages` and changes nothing: an untraced run pays nothing for it, and gives the same bits. What
+becomes of a network while it learns is traced by `minidarknet.trace.training`.
 """
 
 from minidarknet.trace.records import SCHEMA, Stage, Trace, trace
