@@ -34,10 +34,10 @@ from minidarknet.course import check
 
 # %% [markdown]
 # ## A training that can be seen whole
-# Two pictures of 4x4 pixels, two classes, and a network of one layer: the score of a class is the sum of weights times
-# pixels, and softmax makes probabilities of both scores. All weights begin at 0, so each class gets 1/2. The gradient
-# by a class's weights is (probability - truth) times picture, averaged; one step with rate 4 then draws what is on the
-# right: the first step of any such network *paints the difference of the classes' mean pictures*.
+# Two pictures of 4x4 pixels, two classes, one layer: a class's score is the sum of weights times pixels, and softmax
+# makes probabilities of both. All weights begin at 0, so each class gets 1/2. The gradient by a class's weights is
+# (probability
+# - truth) times picture, averaged; one step with rate 4 draws what is on the right, *the difference of both pictures*.
 # %%
 falling, rising = np.eye(4), np.eye(4)[::-1]
 after_a_step = np.array([[1, 0, 0, -1], [0, 1, -1, 0], [0, -1, 1, 0], [-1, 0, 0, 1]])
@@ -181,30 +181,27 @@ biases = deaf.layers[1].parameters()[0]
 biases.array = np.full_like(biases.value, -20)
 wrong = chance.random(len(train)) < 0.3
 labels = np.where(wrong, (train.labels + chance.integers(1, 10, len(train))) % 10, train.labels)
+inverted = Pixels(255 - valid.dataset.pixels[valid.indices], valid.labels, valid.names, channels=1)
 patients = {
-    "A": train_and_watch(
-        begin(), held=Pixels(255 - valid.dataset.pixels[valid.indices], valid.labels, valid.names, channels=1)
-    ),
+    "A": train_and_watch(begin(), held=inverted),
     "B": train_and_watch(begin(), data=Pixels(train.dataset.pixels[train.indices], labels, train.names, channels=1)),
     "C": train_and_watch(deaf),
     "D": healthy,
     "E": train_and_watch(begin(learning_rate=3, burn_in=0)),
 }
 figure, axes = plt.subplots(2, 5, figsize=(8, 4.6), sharex="col", sharey="row", layout="constrained")
-dead = {}
 for (name, (losses, records, learned, held)), (above, below) in zip(patients.items(), axes.T, strict=True):
     above.semilogy(losses, color="C0")
     above.set_title(f"{name}: {learned.top1:.0%} of its\nown right, {held.top1:.0%}\nof those held out", fontsize=9)
-    shown = [record for record in records if record.rate > 1e-3]
     for layer, style in ((0, "-"), (1, "--"), (3, ":"), (4, "-.")):
-        ratios = [max(record.layers[layer].ratio, 1e-7) for record in shown]
-        below.semilogy([record.batch for record in shown], ratios, style, color="C1", lw=1.2)
+        ratios = [(record.batch, max(record.layers[layer].ratio, 1e-7)) for record in records if record.rate > 1e-3]
+        below.semilogy(*np.transpose(ratios), style, color="C1", lw=1.2)
     below.axhline(1e-3, color="grey", lw=0.8)
     below.set(xlabel="batch", ylim=(1e-6, 2))
-    dead[name] = sum(layer.same for layer in records[-1].layers[:4])
 axes[0, 0].set(ylabel="loss")
 axes[1, 0].set(ylabel="ratio, each layer")
 plt.show()
+dead = {name: sum(layer.same for layer in records[-1].layers[:4]) for name, (_, records, *_) in patients.items()}
 print("units that are dead at the end:", dead)
 # %% [markdown]
 # - **D** is healthy: the loss falls, the ratios are near the grey line, and both accuracies are alike.
