@@ -107,6 +107,13 @@ def recolour(picture, hue, saturation, exposure):
 red = np.array([0.7, 0.1, 0.1]).reshape(3, 1, 1)
 assert np.allclose(recolour(red, 1 / 3, 1, 1)[:, 0, 0], (0.1, 0.7, 0.1))  # a third of the circle on is green
 assert np.allclose(recolour(red, 0, 1, 0.5), red / 2)
+shades = np.array([[colorsys.hsv_to_rgb(h / 12, s / 6, 0.7) for h in range(12)] for s in range(1, 7)])
+ways = {"as it is": (0, 1, 1), "hue + 1/3": (1 / 3, 1, 1), "saturation / 2": (0, 0.5, 1), "exposure * 1.4": (0, 1, 1.4)}
+figure, axes = plt.subplots(1, 4, figsize=(8, 1.7))
+for axis, (title, way) in zip(axes, ways.items(), strict=True):
+    axis.imshow(recolour(shades.transpose(2, 0, 1), *way).transpose(1, 2, 0))
+    axis.set(title=title, xticks=[], yticks=[])
+plt.show()
 # %% [markdown]
 # ## The digits, and what is held out
 # The package carries 1,797 digits of 8x8 pixels. Two numbers are worth knowing first: how many pictures each class has,
@@ -221,7 +228,8 @@ plt.show()
 # What differs: the package changes many small pictures at once, in float32, and finds black in a frame of zeros around
 # each. Its `aspect` also makes pictures wider. Grey, which has no hue, comes out grey in both.
 # ## May digits be mirrored?
-# A change may be used if it leaves the *class* alone. Dogs can be mirrored; digits? Ask the network that comes with us.
+# A change may be used if it leaves the *class* alone. Dogs can be mirrored; digits? Ask the network that comes with the
+# package.
 # %%
 weights.load(network, str(files("minidarknet") / "digits.weights"))
 unseen, found = np.stack([valid.image(index) for index in range(len(valid))]), []

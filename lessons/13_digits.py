@@ -15,7 +15,7 @@
 # **You will build** a training with a trace, and a doctor's eye for those that go wrong.
 #
 # **You will learn**
-# - to train a network from random numbers to 98 % in seconds, the same bits each time;
+# - to train a network from random numbers to 97 % in seconds, the same bits each time;
 # - to read a trace: the length of a step beside that of the weights, dead units, the drift of batch norm;
 # - to tell four faults by what they show: a dead layer, an exploding rate, wrong labels, wrong pictures.
 #

@@ -207,9 +207,19 @@ for name, layer, real in zip(["before", "squeeze", "expand 1x1", "expand 3x3"], 
 # ## Small is not fast
 # SqueezeNet is eight fire modules in a row. A weight is stored *once*, and used at *every place* of the picture, for a
 # multiplication and an addition: operations = 2 · weights · places.
-# %% tags=["volatile"]
+# %%
 from minidarknet.zoo import cfg_path
 
+squeezenet = Network.from_cfg(cfg_path("squeezenet"))
+print("channels  squeeze  expand  places  parameters   operations")
+for join in (layer for layer in squeezenet.layers if len(layer.reads) == 2):
+    squeeze, expand, _, last = squeezenet.layers[join.index - 4 : join.index]
+    learned = [parameter for layer in (squeeze, expand, last) for parameter in layer.parameters()]
+    places, work = join.out_shape.height * join.out_shape.width, sum(layer.flops() for layer in (squeeze, expand, last))
+    assert work == 2 * places * sum(parameter.size for parameter in learned if parameter.name == "weights")
+    print(f"{squeeze.in_shape.channels:8}{squeeze.options.filters:9}{expand.options.filters:6}x2{places:8}", end="")
+    print(f"{sum(parameter.size for parameter in learned):12,}{work:13,}")
+# %% tags=["volatile"]
 rows, times = {}, []
 for name in ("tiny", "squeezenet", "darknet", "alexnet"):
     network = Network.from_cfg(cfg_path(name))
