@@ -6,14 +6,14 @@ BIN = $(VENV)/bin
 BENCH = .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo digits test lint types bench crash screenshots clean
+.PHONY: help demo digits lessons docs test lint types bench crash screenshots clean
 
 help: ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,chart]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,chart,docs]'
 	@touch $@
 
 demo: $(VENV)/.installed ## set up, print a network's table, and let it read handwritten digits
@@ -21,6 +21,14 @@ demo: $(VENV)/.installed ## set up, print a network's table, and let it read han
 
 digits: $(VENV)/.installed ## train the network that comes with minidarknet anew, twice, to the same bytes
 	@$(BIN)/python scripts/train_digits.py
+
+lessons: $(VENV)/.installed ## make the notebooks of the course anew from its scripts, and run them (ONLY=03 for one)
+	@$(BIN)/python scripts/make_lessons.py $(ONLY)
+	$(BIN)/python -m pytest -q --nbmake $(if $(ONLY),lessons/$(ONLY)_*.ipynb,lessons)
+
+docs: $(VENV)/.installed ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html"
 
 test: $(VENV)/.installed ## set up and run all checks and tests, as CI does
 	$(BIN)/ruff check .
@@ -51,4 +59,4 @@ screenshots: $(VENV)/.installed ## draw the README's picture anew
 	@$(BIN)/python scripts/screenshots.py
 
 clean: ## delete the virtual environments and all caches of this folder
-	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis site

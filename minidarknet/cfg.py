@@ -93,7 +93,18 @@ def read_cfg(path: str | PathLike[str]) -> Cfg:
 
 
 def parse_cfg(text: str, path: str = "<text>") -> Cfg:
-    """Split the text of a cfg file into sections; `path` is what error messages call it (see `read_cfg`)."""
+    r"""Split the text of a cfg file into sections; `path` is what error messages call it (see `read_cfg`).
+
+    Examples
+    --------
+    A network without a file:
+
+    >>> from minidarknet import Network, parse_cfg
+    >>> cfg = parse_cfg("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\nsize=3\n[avgpool]")
+    >>> network = Network.from_cfg(cfg)
+    >>> [(layer.kind, str(layer.out_shape)) for layer in network.layers]
+    [('convolutional', '6 x 6 x 4'), ('avgpool', '1 x 1 x 4')]
+    """
     sections: list[Section] = []
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, raw in enumerate(lines, start=1):

@@ -143,8 +143,9 @@ def _pictures(
         if not os.path.isfile(picture.path):
             problems.append(f"{picture.listed}: there is no file {picture.path}")
         elif len(found) > 1:
-            same = " and ".join(str(number + 1) for number in sorted(found))
-            problems.append(f"{picture.listed}: its class {words[min(found)]!r} is that of the names {same}")
+            same, ways = (sign.join(f"#{number}" for number in sorted(found)) for sign in (" and ", " or "))
+            word = words[min(found)]
+            problems.append(f"{picture.listed}: its class {word!r} is that of the outputs {same}; expected {ways}")
     refuse("", problems)
     return Pictures([picture.path for picture in pictures], [min(found) for found in numbers], names or words, channels)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from minidarknet.errors import InputError
+from minidarknet.errors import InputError, UsageError
 from minidarknet.images import read_image, to_planes
 
 
@@ -122,6 +122,8 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
     """
     if not 0 <= fraction <= 1:
         raise InputError(f"cannot hold out {fraction} of the pictures; expected a share from 0 to 1")
+    if seed < 0:
+        raise UsageError(f"a seed of {seed}: expected a whole number, 0 or more")
     generator = np.random.default_rng([seed, len(dataset)])
     chosen = np.zeros(len(dataset), bool)
     for number in range(len(dataset.names)):

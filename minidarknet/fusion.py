@@ -17,6 +17,7 @@ from minidarknet.layers.base import Layer
 from minidarknet.layers.convolutional import Convolutional
 from minidarknet.layers.maxpool import Maxpool
 from minidarknet.layers.route import Route
+from minidarknet.memory import aligned, arrange
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,9 @@ def lives(steps: list[Step], layers: list[Layer]) -> list[tuple[int, int]]:
         if end < 0 or number == home[layers[-1].index]:
             last[number] = len(steps)
     return list(zip(first, last, strict=True))
+
+
+def arrange_outputs(steps: list[Step], layers: list[Layer], batch: int, shared: bool) -> tuple[list[int], int]:
+    """Where the layers' buffers for a batch begin, and the size of all, in numbers; `shared`, one is used again."""
+    sizes = [aligned(layer.output_bytes(batch) // 4) for layer in layers]
+    return arrange(sizes, lives(steps, layers) if shared else [(0, len(layers))] * len(layers))

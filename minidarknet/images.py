@@ -84,6 +84,15 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> NDArray[np.fl
     Notes
     -----
     Darknet: image.c, load_image_stb.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from minidarknet import read_image
+    >>> Image.new("RGB", (4, 2), "red").save("red.png")
+    >>> red = read_image("red.png")
+    >>> red.shape, red[:, 0, 0].tolist()
+    ((3, 2, 4), [1.0, 0.0, 0.0])
     """
     name = os.fspath(path)
     if channels not in (1, 3):

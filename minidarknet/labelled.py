@@ -11,7 +11,8 @@
 Files of a list are looked for beside the list, or else, as Darknet does, from the current folder. A class is a line of
 the class names; `_` may stand for a blank. Networks may put the same classes in another order and call them by other
 names: a list can then have several columns (say, name and synset), and of these the first counts whose every class is
-among the names.
+among the names. Where two classes share a name, as two of ImageNet's are called crane, `#134` means the one of output
+134, counted from 0.
 
 Darknet itself takes any class whose name occurs *anywhere* in the path, so that `cat` is found in `classification/`,
 and a picture may end up with two classes or none. That way is here too (`substrings`), but every path must contain
@@ -136,6 +137,7 @@ def class_numbers(pictures: Sequence[Labelled], names: Sequence[str]) -> list[se
     numbers: dict[str, set[int]] = {}
     for number, name in enumerate(names):
         numbers.setdefault(_plain(name), set()).add(number)
+    numbers.update({f"#{number}": {number} for number in range(len(names)) if f"#{number}" not in numbers})
     columns = [
         [numbers.get(_plain(picture.classes[column]), set()) for picture in pictures]
         for column in range(min((len(picture.classes) for picture in pictures), default=0))

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minidarknet.errors import InputError
+from minidarknet.errors import InputError, UsageError
 from minidarknet.kernels.threads import thread_count
 from minidarknet.layers.base import Layer, Run
 from minidarknet.layers.cost import Cost
@@ -129,8 +129,12 @@ class Learner:
         ------
         CfgError
             The network has no loss.
+        InputError
+            There is no truth to learn from, or a shape does not fit.
         """
         check_loss(self.network)
+        if truth is None:
+            raise InputError(f"{self.network.path}: no truth was given; expected an array (images, outputs)")
         for _ in self.forward_steps(x, truth, seed):
             pass
         for _ in self.backward_steps():
@@ -139,18 +143,27 @@ class Learner:
         assert loss is not None
         return loss
 
-    def forward_steps(self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0) -> Iterator[tuple[Layer, Array]]:
-        """The first half of `step`, layer by layer: each with its output."""
+    def forward_steps(
+        self, x: ArrayLike, truth: ArrayLike | None, seed: int = 0, training: bool = True
+    ) -> Iterator[tuple[Layer, Array]]:
+        """The first half of `step`, layer by layer: each with its output.
+
+        Not in training, layers do what they do when predicting; then the way back may not pass through batch norm.
+        """
         if self.network.input_shape != self.shape:
             raise InputError(
                 f"the network was resized from {self.shape} to {self.network.input_shape}: take a new Learner"
             )
         images = self.network.as_batch(x)
+        if seed < 0:
+            raise UsageError(f"a seed of {seed}: expected a whole number, 0 or more")
         if not 0 < len(images) <= self.batch:
             raise InputError(f"{len(images)} images to learn from; expected 1 to {self.batch}")
         truths = None if truth is None else np.ascontiguousarray(truth, np.float32)
         self._attach()
-        self._run = Run(self._workspace, truths, threads=thread_count(), training=True, seed=seed, quirks=self.quirks)
+        self._run = Run(
+            self._workspace, truths, threads=thread_count(), training=training, seed=seed, quirks=self.quirks
+        )
         self._values = {-1: images}
         for layer in self.layers:
             with np.errstate(all="ignore"):  # numbers that overflow are told by what looks at the gradients

@@ -59,11 +59,16 @@ class Loader:
         False for pictures in their own order, unchanged but for the centred square that Darknet's `valid` takes; the
         last batch of a round is then shorter, and iteration ends with it.
 
-    Notes
-    -----
-    >>> with Loader(dataset, network.options, network.input_shape, 32, seed=1) as loader:
-    ...     for images, truths in loader.start(at=100):
-    ...         ...
+    Examples
+    --------
+    >>> from minidarknet import Network, zoo
+    >>> from minidarknet.data import open_dataset
+    >>> network = Network.from_cfg(zoo.cfg_path("digits"))
+    >>> dataset = open_dataset("digits", "train", network.input_shape.channels)
+    >>> with Loader(dataset, network.options, network.input_shape, batch=32, seed=1) as loader:
+    ...     images, truths = next(iter(loader.start(at=100)))
+    >>> images.shape, truths.shape
+    ((32, 1, 8, 8), (32, 10))
     """
 
     def __init__(

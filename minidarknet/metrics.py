@@ -15,39 +15,36 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+L = TypeVar("L", bound="Lines")
 
 #: What a record may hold, in the order of the CSV file's columns.
 FIELDS = ("batch", "epoch", "seen", "loss", "average_loss", "rate", "images_per_second", "valid_loss", "top1")
 ENDINGS = (".jsonl", ".csv")
 
 
-class Metrics:
-    """The two files of a run, open for more.
+class Lines:
+    """Files of lines, open for more: a record goes into all of them, or into none.
 
     Parameters
     ----------
-    stem
-        Their path without the ending.
+    paths
+        Where they are.
     sizes
         Their sizes in bytes to go on from, as `sizes` has given them; None to begin anew.
     """
 
-    def __init__(self, stem: Path, sizes: list[int] | None = None) -> None:
-        self._files = [_open(stem.with_name(stem.name + ending)) for ending in ENDINGS]
-        for file, size in zip(self._files, sizes or [0, 0], strict=True):
+    def __init__(self, paths: Sequence[Path], sizes: Sequence[int] | None = None) -> None:
+        self._files = [_open(path) for path in paths]
+        for file, size in zip(self._files, sizes or [0] * len(paths), strict=True):
             _cut(file, size)
-        if not self._files[1].tell():
-            self._write([b"", _csv_line(FIELDS)])
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Write a record; `OSError` where that fails, and then none of it is there."""
-        self._write([json_line(record).encode(), _csv_line([record.get(field, "") for field in FIELDS])])
-
-    def _write(self, lines: list[bytes]) -> None:
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write a line into each file; `OSError` where that fails, and then none of them is there."""
         before = self.sizes()
         try:
             for file, line in zip(self._files, lines, strict=True):
@@ -67,7 +64,7 @@ class Metrics:
         for file in self._files:
             os.fsync(file.fileno())
 
-    def __enter__(self) -> Metrics:
+    def __enter__(self: L) -> L:
         return self
 
     def __exit__(
@@ -75,6 +72,19 @@ class Metrics:
     ) -> None:
         for file in self._files:
             file.close()
+
+
+class Metrics(Lines):
+    """The two files of a run; `stem` is their path without the ending."""
+
+    def __init__(self, stem: Path, sizes: list[int] | None = None) -> None:
+        super().__init__([stem.with_name(stem.name + ending) for ending in ENDINGS], sizes)
+        if not self._files[1].tell():
+            self.write([b"", _csv_line(FIELDS)])
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write a record; `OSError` where that fails, and then none of it is there."""
+        self.write([json_line(record).encode(), _csv_line([record.get(field, "") for field in FIELDS])])
 
 
 def json_line(record: dict[str, Any]) -> str:

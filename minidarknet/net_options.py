@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from minidarknet.cfg import Section
+from minidarknet.errors import CfgWarning
 from minidarknet.options import option
 from minidarknet.shapes import MAXIMUM_ELEMENTS, Shape
 
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random", "sgdr")
+
+#: What is less than 1 in float32 too: with 1, Adam would divide 0 by 0.
+BELOW_ONE = 0.9999999
 
 
 @dataclass(frozen=True)
@@ -22,9 +27,9 @@ class NetOptions:
 
     batch: int = option(1, "images per training step", minimum=1, maximum=MAXIMUM_ELEMENTS)
     subdivisions: int = option(1, "parts that a batch is split into, to save memory", minimum=1)
-    time_steps: int = option(1, "steps of a recurrent network", minimum=1)
+    time_steps: int = option(1, "steps of a recurrent network, which can only be shown", minimum=1)
     max_batches: int = option(0, "training steps in all; 0 is no end", minimum=0)
-    notruth: bool = option(False, "train without labels")
+    notruth: bool = option(False, "train without labels (not known here)")
 
     learning_rate: float = option(0.001, "size of a training step")
     momentum: float = option(0.9, "share of the last step that is kept")
@@ -40,10 +45,12 @@ class NetOptions:
     scales: tuple[float, ...] = option((), "factors of the policy steps, one for each of steps")
     gamma: float = option(1.0, "base of the policy exp; slope of sigmoid")
     adam: bool = option(False, "train with Adam instead of momentum")
-    B1: float = option(0.9, "Adam's decay of the mean", minimum=0, maximum=1)
-    B2: float = option(0.999, "Adam's decay of the variance", minimum=0, maximum=1)
-    eps: float = option(1e-7, "Adam's guard against division by 0", minimum=0)
-    clip: float = option(0.0, "bound of the weights' absolute value; 0 is none (Darknet: on a GPU only)", minimum=0)
+    B1: float = option(0.9, "Adam's decay of the mean", minimum=0, maximum=BELOW_ONE)
+    B2: float = option(0.999, "Adam's decay of the variance", minimum=0, maximum=BELOW_ONE)
+    eps: float = option(1e-7, "Adam's guard against division by 0", minimum=1e-30)
+    clip: float = option(
+        0.0, "bound of the absolute value of convolutions' weights; 0 is none (Darknet: on a GPU only)", minimum=0
+    )
 
     darknet_quirks: bool = option(False, "train with Darknet's own gradients where those are not the true ones")
 
@@ -58,7 +65,7 @@ class NetOptions:
     saturation: float = option(1.0, "largest factor on the saturation by augmentation")
     exposure: float = option(1.0, "largest factor on the brightness by augmentation")
     hue: float = option(0.0, "largest turn of the hue by augmentation, 1 being the full circle")
-    random: bool = option(False, "change the input's size during training")
+    random: bool = option(False, "change the input's size during training (not heeded here, with a warning)")
 
 
 def input_shape(options: NetOptions, section: Section) -> Shape:
@@ -81,3 +88,41 @@ def input_shape(options: NetOptions, section: Section) -> Shape:
     if shape.size > MAXIMUM_ELEMENTS:
         raise section.error(f"an input of {shape} has {shape.size:,} numbers, more than {MAXIMUM_ELEMENTS:,}")
     return shape
+
+
+def check_batch(options: NetOptions, section: Section) -> None:
+    """Raise where a batch cannot be split into its subdivisions."""
+    if options.batch % options.subdivisions:
+        part = options.batch // options.subdivisions
+        raise section.error(
+            f"batch={options.batch} is not a multiple of subdivisions={options.subdivisions}; "
+            f"expected for example batch={max(part, 1) * options.subdivisions}",
+            "subdivisions",
+        )
+
+
+def check_training(options: NetOptions, section: Section) -> None:
+    """Refuse what changes a training and is not known here; warn of what only makes it a little other.
+
+    Raises
+    ------
+    CfgError
+        `time_steps`, by which Darknet multiplies a batch, or `notruth`.
+    """
+    if options.time_steps > 1:
+        raise section.error(
+            f"time_steps={options.time_steps} is for recurrent networks, which cannot be trained here; expected 1 (in "
+            "Darknet it multiplies the batch)",
+            "time_steps",
+        )
+    if options.notruth:
+        raise section.error("notruth=1 trains without labels, which is not known here; expected 0", "notruth")
+    if options.random:
+        text = str(
+            section.error(
+                f"random=1 is not heeded: the input stays {options.width} x {options.height} all the time, where "
+                "Darknet takes another size every 40 batches",
+                "random",
+            )
+        )
+        warnings.warn(text, CfgWarning, stacklevel=3)

@@ -18,16 +18,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minidarknet.cfg import Cfg, read_cfg
+from minidarknet.cfg import Cfg, Section, read_cfg
 from minidarknet.errors import InputError, UsageError
-from minidarknet.fusion import Step, lives, plan
+from minidarknet.fusion import Step, arrange_outputs, plan
 from minidarknet.kernels.threads import thread_count
 from minidarknet.layers import LAYERS
 from minidarknet.layers.base import Layer, Place, Run
 from minidarknet.layers.cost import Cost
 from minidarknet.layers.parameter import Array, Parameter, empty_aligned
-from minidarknet.memory import aligned, arrange, check_memory
-from minidarknet.net_options import NetOptions, input_shape
+from minidarknet.memory import aligned, check_memory
+from minidarknet.net_options import NetOptions, check_batch, input_shape
 from minidarknet.options import nearest, read_options
 from minidarknet.shapes import Shape
 
@@ -45,8 +45,8 @@ class Network:
         One input image.
     options
         The `[net]` section.
-    path
-        The cfg's path, for messages.
+    path, section
+        The cfg, and where the options stand in it, for messages.
 
     Attributes
     ----------
@@ -55,13 +55,18 @@ class Network:
     """
 
     def __init__(
-        self, layers: list[Layer], shape: Shape, options: NetOptions | None = None, path: str = "<python>"
+        self,
+        layers: list[Layer],
+        shape: Shape,
+        options: NetOptions | None = None,
+        path: str = "<python>",
+        section: Section | None = None,
     ) -> None:
         if not layers:
             raise InputError(f"{path}: a network needs at least one layer")
         self.layers = layers
         self.options = options or NetOptions()
-        self.path = path
+        self.path, self.section = path, section or Section("net", path)
         self._connect(shape)
 
     @classmethod
@@ -77,13 +82,7 @@ class Network:
         """
         cfg = source if isinstance(source, Cfg) else read_cfg(source)
         options = read_options(NetOptions, cfg.net)
-        if options.batch % options.subdivisions:
-            part = options.batch // options.subdivisions
-            raise cfg.net.error(
-                f"batch={options.batch} is not a multiple of subdivisions={options.subdivisions}; "
-                f"expected for example batch={max(part, 1) * options.subdivisions}",
-                "subdivisions",
-            )
+        check_batch(options, cfg.net)
         layers = []
         for index, section in enumerate(cfg.layers):
             kind = LAYERS.get(section.name)
@@ -92,7 +91,7 @@ class Network:
             # What a section may say is only checked where we know all of it: not in detectors and recurrent layers.
             settings = read_options(kind.Options, section, warn=kind.runs)
             layers.append(kind(settings, index, section))
-        return cls(layers, input_shape(options, cfg.net), options, cfg.path)
+        return cls(layers, input_shape(options, cfg.net), options, cfg.path, cfg.net)
 
     # -- shapes --------------------------------------------------------------------------------------------------
 
@@ -170,18 +169,20 @@ class Network:
         """Take the memory for batches of up to `batch` images, refused beforehand where there is not enough; shared,
         a layer's buffer is used again when nobody reads it any more, which keeps the caches warm."""
         self.check_memory(batch)
-        sizes = [aligned(layer.output_bytes(batch) // 4) for layer in self.layers]
-        always = [(0, len(self.layers))] * len(self.layers)
-        starts, total = arrange(sizes, lives(self._plan, self.layers) if shared else always)
-        workspace = max(layer.workspace_size() for layer in self.layers)
-        outputs = aligned(workspace)
-        # One piece for all, so that the system can give it large pages, and each part begins on a cache line.
+        starts, total = arrange_outputs(self._plan, self.layers, batch, shared)
+        outputs = aligned(workspace := max(layer.workspace_size() for layer in self.layers))
+        # One piece, so that the system can give it large pages; each part begins on a cache line.
         if len(self._memory) < outputs + total:
             self._memory = empty_aligned(outputs + total)
         self._workspace = self._memory[:workspace]
-        for layer, start, size in zip(self.layers, starts, sizes, strict=True):
-            layer.allocate(batch, self._memory[outputs + start : outputs + start + size])
+        for layer, start in zip(self.layers, starts, strict=True):
+            layer.allocate(batch, self._memory[outputs + start :])
         self._batch, self._shared = batch, shared
+
+    def prediction_bytes(self, batch: int) -> int:
+        """What `forward` takes for a batch beside the input and the parameters."""
+        numbers = arrange_outputs(self._plan, self.layers, batch, shared=True)[1]
+        return self.memory(batch)["workspace"] + 4 * numbers
 
     def detach(self) -> None:
         """Leave the layers to who gives them other memory (see `learning.py`); the next pass takes them back."""
@@ -239,9 +240,8 @@ class Network:
     def _take(self, step: Step, outputs: dict[int, Array], run: Run) -> None:
         """Take one step of a prediction: from the outputs that are there to that of its last layer."""
         layer, last, home = step.layers[0], step.layers[-1], step.home
-        batch = len(outputs[-1])
+        batch, run.place = len(outputs[-1]), None
         if home is layer and not step.done:
-            run.place = None
             outputs[layer.index] = layer.forward(*[outputs[read] for read in layer.reads], run=run)
             return
         numbers = home.output[:batch].reshape(batch, home.out_shape.size)

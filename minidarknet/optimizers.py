@@ -10,7 +10,8 @@
 The gradients are sums over the images of a batch, so the division by their number comes here. The rate multiplies at
 the very end, so that a new rate also counts for what momentum has stored. Decay pulls at weights, never at biases or
 scales. A layer's own `learning_rate` multiplies the rate. Layers that `stopbackward` cuts off get no gradient, but
-decay and momentum all the same. Darknet does Adam on a GPU only. Source: Darknet, convolutional_layer.c, blas.c.
+decay and momentum all the same. With `clip`, weights of convolutions are brought back into -clip .. clip behind each
+step. Darknet does Adam and `clip` on a GPU only. Source: Darknet, convolutional_layer.c, blas.c.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from minidarknet.errors import InputError
 from minidarknet.kernels.update import adam_step, sgd_step
+from minidarknet.layers.base import Layer
 from minidarknet.layers.parameter import Array, Parameter
 from minidarknet.network import Network
 
@@ -42,13 +44,13 @@ class Optimizer(ABC):
         self.options = network.options
         self.steps = 0
         self._learning = [
-            (f"{layer.index}.{parameter.name}", parameter, float(layer.options.learning_rate))
-            for layer, parameter in network.parameters()
-            if parameter.learns
+            (f"{layer.index}.{p.name}", p, float(layer.options.learning_rate), self._bound(layer, p))
+            for layer, p in network.parameters()
+            if p.learns
         ]
         self._stored: dict[str, Array] = {
             f"{name}.{slot}": np.zeros(parameter.shape, np.float32)
-            for name, parameter, _ in self._learning
+            for name, parameter, *_ in self._learning
             for slot in self.slots
         }
 
@@ -63,11 +65,18 @@ class Optimizer(ABC):
             How many images' gradients have been summed up.
         """
         self.steps += 1
-        for name, parameter, factor in self._learning:
+        for name, parameter, factor, bound in self._learning:
             decay = self.options.decay if parameter.name == "weights" else 0.0
             stored = [self._stored[f"{name}.{slot}"].reshape(-1) for slot in self.slots]
             self._move(parameter, stored, rate * factor, decay, batch)
+            if bound:
+                np.clip(parameter.value, -bound, bound, out=parameter.value)
             parameter.array = parameter.value  # whoever keeps them in another order shall notice
+
+    def _bound(self, layer: Layer, parameter: Parameter) -> np.float32:
+        """What the parameter's numbers may not pass; 0 for no bound."""
+        bounded = layer.kind == "convolutional" and parameter.name == "weights"
+        return np.float32(self.options.clip if bounded else 0)
 
     @abstractmethod
     def _move(self, parameter: Parameter, stored: list[Array], rate: float, decay: float, batch: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,9 @@ from minidarknet.layers.base import Run
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.preprocess import PREPROCESSES, check_preprocess, prepare
+
+if TYPE_CHECKING:
+    from minidarknet.trace.records import Trace
 
 K = TypeVar("K")
 
@@ -136,6 +139,15 @@ class Classifier(Network):
                     raise NonFiniteError(f"{self.path}: layer {layer.index} [{layer.kind}] puts out NaN or infinity")
         return answers
 
+    def trace(self, x: ArrayLike, keep: bool = True, runs: int = 3) -> Trace:
+        """Every stage of every layer, with its numbers: `minidarknet.trace.trace` for prepared pictures of any size."""
+        from minidarknet.trace.records import trace  # which stands on this floor too, and need not be there to predict
+
+        shape = np.shape(x)
+        if self.home.is_image and len(shape) in (3, 4):
+            self.resize(*shape[-2:])
+        return trace(self, x, keep, runs)
+
     def _begin(self, x: ArrayLike, truth: ArrayLike | None, folded: bool) -> tuple[Array, Run]:
         """As any network, and for pictures of any size that the network can be resized to."""
         shape = np.shape(x)
@@ -183,6 +195,7 @@ def load(
     preprocess: str = "fit",
     layers: int | None = None,
     random_weights: int | None = None,
+    check: bool = True,
 ) -> Classifier:
     """Load a network that is ready to classify.
 
@@ -200,11 +213,24 @@ def load(
         Load only the first so many layers from the file.
     random_weights
         A seed: draw random weights (before a file with only some layers is loaded, or instead of one).
+    check
+        Whether to refuse a file with numbers that are not finite.
 
     Raises
     ------
     InputError, UsageError
         A file is missing or does not fit, or there are no weights: a network is never run on random ones in silence.
+
+    Examples
+    --------
+    The network that comes with minidarknet, and one of the digits that it has not learned from:
+
+    >>> from minidarknet import load
+    >>> from minidarknet.data import open_dataset
+    >>> held_out = open_dataset("digits", "valid", channels=1)
+    >>> network = load("digits", preprocess="center")
+    >>> network.predict(held_out.image(0))[0].name
+    '0'
     """
     check_preprocess(preprocess)
     cfg = zoo.find_cfg(fspath(network))
@@ -223,7 +249,7 @@ def load(
     if random_weights is not None:
         net.initialize(random_weights)
     if weights is not None:
-        net.header = weights_file.load(net, weights, layers)
+        net.header = weights_file.load(net, weights, layers, check)
     missing = next(((layer, p) for layer, p in net.parameters() if p.array is None), None)
     if missing:
         raise UsageError(

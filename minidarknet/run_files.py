@@ -5,6 +5,7 @@ backup/
   digits.checkpoints/       what --resume goes on from (see checkpoint.py)
   digits.jsonl  digits.csv  what was measured (see metrics.py)
   digits.png                the same as a picture (see chart.py)
+  digits.trace.jsonl        what --trace has recorded (see trace/training.py), and digits.trace.png
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ class Files:
     @property
     def chart(self) -> Path:
         return self.folder / f"{self.name}.png"
+
+    @property
+    def trace(self) -> Path:
+        return self.folder / f"{self.name}.trace.jsonl"
+
+    @property
+    def trace_chart(self) -> Path:
+        return self.folder / f"{self.name}.trace.png"
 
     @property
     def store(self) -> Store:

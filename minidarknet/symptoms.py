@@ -2,6 +2,7 @@
 
     the loss begins far from ln(classes)     an untrained network guesses: its loss is that of equal probabilities
     a layer is dead                          no gradient reaches it, so that it will never learn (mostly relu, all < 0)
+    a step is huge                           far more than the usual 0.001 of the numbers that it changes
     a class is silent                        no picture is ever taken for it (few pictures of it, or wrong labels)
 
 Each of them is found by a function that returns what it found, in words for who trains.
@@ -18,10 +19,13 @@ from minidarknet.layers.parameter import Array
 from minidarknet.layers.softmax import Softmax
 from minidarknet.learning import Learner
 from minidarknet.network import Network
+from minidarknet.trace.training_records import USUAL, StepTrace
 from minidarknet.validation import Validation
 
 #: A first loss is far off when it is so many times larger or smaller than ln(classes).
 FAR = 2.0
+#: A step is huge when it is so many times longer than usual.
+HUGE = 300.0
 
 
 def all_finite(array: Array) -> bool:
@@ -96,6 +100,31 @@ def dead_in_words(dead: list[Layer]) -> str:
     )
 
 
+def large_update(record: StepTrace) -> str:
+    """What is odd about the steps of a traced batch; empty where nothing is."""
+    huge = [(layer.ratio, layer) for layer in record.layers if layer.ratio is not None and layer.ratio > HUGE * USUAL]
+    if not huge:
+        return ""
+    ratio, layer = max(huge, key=lambda pair: pair[0])
+    others = f" (and {len(huge) - 1} more)" if len(huge) > 1 else ""
+    return (
+        f"batch {record.batch:,}: the step of {layer.title} is {ratio:.3g} of the length of its numbers{others}, where "
+        f"{USUAL:g} is usual: the learning rate ({record.rate:g}) is likely too high, or rises too fast (burn_in)"
+    )
+
+
+def dead_units(record: StepTrace) -> str:
+    """The first layer of a traced batch whose units are all the same for every picture; empty where there is none."""
+    dead = [layer for layer in record.layers if layer.norms and layer.same == layer.units]
+    if not dead:
+        return ""
+    others = f" (and of {len(dead) - 1} more)" if len(dead) > 1 else ""
+    return (
+        f"batch {record.batch:,}: each unit of {dead[0].title} puts out one number for all pictures{others}, so that "
+        "nothing behind can tell them apart. Take leaky for relu, or a lower learning rate"
+    )
+
+
 def far_first_loss(network: Network, loss: float) -> str:
     """What is odd about the first loss of a network that has learned nothing yet; empty where nothing is."""
     last = next((layer for layer in reversed(network.layers) if layer.loss is not None), None)
@@ -120,6 +149,22 @@ def silent_in_words(names: list[str], pictures: int) -> str:
     some = ", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
     what = "class is" if len(names) == 1 else "classes are"
     return f"{len(names):,} {what} not predicted for any of {pictures:,} pictures, twice in a row: {some}"
+
+
+class Silence:
+    """Finds classes that are silent twice in a row (once is no wonder at the beginning), and names each once."""
+
+    def __init__(self) -> None:
+        self._silent, self._told = set[str](), set[str]()
+
+    def look(self, seen: Validation) -> str:
+        """What to say of a validation; empty where there is nothing new."""
+        silent = silent_classes(seen)
+        again = [name for name in silent if name in self._silent]
+        new = not self._told.issuperset(again)
+        self._silent = set(silent)
+        self._told.update(again)
+        return silent_in_words(again, seen.count) if new else ""
 
 
 def _title(layer: Layer) -> str:

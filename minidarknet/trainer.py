@@ -6,6 +6,7 @@ complete, then a checkpoint, which says how many records there were. Nothing her
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -14,11 +15,11 @@ from minidarknet import chart, weights
 from minidarknet.checkpoint import Checkpoint
 from minidarknet.dataset import Dataset
 from minidarknet.errors import CheckpointError, InputError, NonFiniteError
-from minidarknet.metrics import Metrics
+from minidarknet.metrics import Lines, Metrics
 from minidarknet.prediction import Classifier
 from minidarknet.run_files import Files
 from minidarknet.stopping import Stop
-from minidarknet.symptoms import dead_in_words, far_first_loss, silent_classes, silent_in_words
+from minidarknet.symptoms import Silence, dead_in_words, far_first_loss
 from minidarknet.training import Step, Training
 from minidarknet.validation import Validation, validate
 
@@ -71,6 +72,8 @@ class Trainer:
         Whether to draw one.
     untrained
         Whether the network has only its first random numbers.
+    trace
+        Batches between two that are traced (see trace/training.py); 0 for no trace.
     """
 
     training: Training
@@ -81,6 +84,9 @@ class Trainer:
     every: int | None = None
     chart: bool = False
     untrained: bool = False
+    trace: int = 0
+    #: Bytes of the trace to go on from.
+    traced: int = 0
     #: Images seen at the last validation, its top-1, and the best one yet.
     validated: int = -1
     top1: float | None = None
@@ -96,6 +102,7 @@ class Trainer:
         self.training.restore(checkpoint)
         record = checkpoint.record
         self.validated, self.top1, self.best = record["validated"], record["top1"], record["best"]
+        self.traced = record.get("trace", 0)
 
     def run(self, stop: Stop, sizes: list[int] | None = None) -> None:
         """Train until `max_batches`, or until someone asks to stop; then save.
@@ -115,12 +122,12 @@ class Trainer:
             The first or the last checkpoint cannot be written.
         """
         self._stop, self._failing = stop, set[str]()
-        self._silent, self._told, self._dead = set[str](), set[str](), set[int]()
+        self._silence, self._dead = Silence(), set[int]()
         self._saved, self._saving = monotonic(), 0.0
         if self.validated < 0:
             self.validated = self.training.seen
         try:
-            with Metrics(self.files.stem, sizes) as self._metrics:
+            with Metrics(self.files.stem, sizes) as self._metrics, self._tracing(sizes is not None) as self._lines:
                 try:
                     self._run(begun=sizes is not None)
                 except InputError as error:
@@ -128,6 +135,8 @@ class Trainer:
                         self._save_or_warn()
                     raise
         except NonFiniteError as error:
+            with suppress(OSError):
+                self._draw()  # the course that led there
             raise NonFiniteError(f"{error}. {self._last_checkpoint()}") from None
         except OSError as error:
             raise InputError(f"{error.filename or self.files.folder}: {error.strerror or error}") from None
@@ -139,21 +148,22 @@ class Trainer:
         self._validate_where_due()  # who was stopped just then
         speed, clock = 0.0, monotonic()
         first = clock
-        for taken, step in enumerate(self.training.steps()):
-            now = monotonic()
-            latest = self.training.options.batch / max(now - clock, 1e-9)
-            # In the first batch kernels may have been compiled. Only the time left counts validation and saving too.
-            speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
-            first = first if taken else now
-            left = self.training.options.max_batches - step.batch
-            self.watcher.on_step(step, speed, left * (now - first) / taken if taken and left >= 0 else None)
-            self._show(step, speed)
-            self._validate_where_due()
-            if self._stop.signal:
-                break
-            if self._due(step.batch) and not self.training.finished:
-                self._save_or_warn()
-            clock = monotonic()
+        with closing(self.training.steps()) as steps:  # here, so that a Ctrl-C while it closes is not lost
+            for taken, step in enumerate(steps):
+                now = monotonic()
+                latest = self.training.options.batch / max(now - clock, 1e-9)
+                # In the first batch kernels may have been compiled. Only the time left counts validation and saving.
+                speed = latest if taken < 2 else SMOOTH * speed + (1 - SMOOTH) * latest
+                first = first if taken else now
+                left = self.training.options.max_batches - step.batch
+                self.watcher.on_step(step, speed, left * (now - first) / taken if taken and left >= 0 else None)
+                self._show(step, speed)
+                self._validate_where_due()
+                if self._stop.signal:
+                    break
+                if self._due(step.batch) and not self.training.finished:
+                    self._save_or_warn()
+                clock = monotonic()
         try:
             self.save()
         except CheckpointError as error:
@@ -168,6 +178,20 @@ class Trainer:
     def _draw(self) -> None:
         if self.chart:
             chart.draw(self.files.metrics, self.files.chart, self.files.name)
+        if self.chart and self.trace and self.files.trace.exists():
+            from minidarknet.trace.training_chart import draw
+
+            draw(self.files.trace, self.files.trace_chart, self.files.name)
+
+    def _tracing(self, begun: bool) -> AbstractContextManager[Lines | None]:
+        """What has batches traced, where that was asked for; the trace of another run goes."""
+        if not (self.trace or begun):
+            self.files.trace.unlink(missing_ok=True)
+        if not self.trace:
+            return nullcontext()
+        from minidarknet.trace.training_file import tracing
+
+        return tracing(self.training, self.files.trace, self.trace, self.traced, self._warn_once)
 
     def _show(self, step: Step, speed: float) -> None:
         self._record(
@@ -218,12 +242,8 @@ class Trainer:
         self.best = max(self.best, seen.top1)
         self._record({**self._place(), "valid_loss": seen.loss, "top1": seen.top1})
         self.watcher.on_validation(training.seen / size, seen, self.best)
-        silent = silent_classes(seen)
-        again = [name for name in silent if name in self._silent]  # once is no wonder at the beginning
-        if not self._told.issuperset(again):
-            self.watcher.warning(silent_in_words(again, seen.count))
-        self._silent = set(silent)
-        self._told.update(again)
+        if words := self._silence.look(seen):
+            self.watcher.warning(words)
 
     def _look_for_stop(self) -> None:
         if self._stop.signal:
@@ -247,9 +267,12 @@ class Trainer:
             "top1": self.top1,
             "best": self.best,
             "metrics": self._metrics.sizes(),
+            "trace": self._lines.sizes()[0] if self._lines else self.traced,
         }
         try:
             self._metrics.sync()
+            if self._lines:
+                self._lines.sync()
             self.files.store.write(self.training.network, self.training.seen, self.training.state(), record)
         except OSError as error:
             raise CheckpointError(f"{self.files.folder}: cannot be written: {error.strerror or error}") from None

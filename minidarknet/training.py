@@ -16,25 +16,27 @@ What a batch shows, and what dropout drops, follow from the seed and the batch's
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from minidarknet.checkpoint import Checkpoint, State
 from minidarknet.data import check_dataset
 from minidarknet.dataset import Dataset
-from minidarknet.errors import InputError, NonFiniteError
+from minidarknet.errors import CfgWarning, InputError, NonFiniteError, UsageError
 from minidarknet.layers.base import Layer
-from minidarknet.learning import Learner, check_loss, training_memory
-from minidarknet.loader import AHEAD, Batch, Loader
-from minidarknet.memory import mebibytes, memory_limit
-from minidarknet.net_options import NetOptions
+from minidarknet.layers.parameter import Array
+from minidarknet.learning import Learner, check_loss
+from minidarknet.loader import Batch, Loader
+from minidarknet.net_options import NetOptions, check_training
 from minidarknet.network import Network
-from minidarknet.optimizers import SGD, Adam, optimizer_for
+from minidarknet.optimizers import optimizer_for
 from minidarknet.schedules import check_schedule, rate_at
 from minidarknet.symptoms import dead_layers, find_non_finite, is_finite, non_finite_parameter
+from minidarknet.training_memory import check_memory
 
 #: Dead layers are looked for once in so many batches, from the first one on.
 LOOK = 100
@@ -71,6 +73,20 @@ class Step:
     dead: list[Layer]
 
 
+class Watch(Protocol):
+    """Who looks into batches; see trace/training.py."""
+
+    def due(self, batch: int) -> bool:
+        """Whether it wants to look into the batch of this number."""
+
+    def learn(self, x: Array, truth: Array, seed: int) -> float:
+        """Do what `Learner.step` does."""
+
+    def before_update(self) -> None: ...
+
+    def after_update(self, step: Step) -> None: ...
+
+
 class Training:
     """A network, its pictures, and how far it has come.
 
@@ -95,8 +111,10 @@ class Training:
     ------
     InputError
         Pictures and network do not fit together, or there is not enough memory.
+    CfgError
+        The cfg asks for a training that is not known here.
     UsageError
-        The options make no schedule.
+        The options make no schedule, or the seed is negative.
     """
 
     def __init__(
@@ -110,13 +128,18 @@ class Training:
         augment: bool = True,
         workers: int | None = None,
     ) -> None:
+        if seed < 0:
+            raise UsageError(f"a seed of {seed}: expected a whole number, 0 or more")
         network.check_runs()
+        check_training(network.options, network.section)
+        _tell_unheeded(network)
         check_loss(network)
         check_schedule(network.options)
         check_dataset(dataset, network)
         check_memory(network)
         self.network, self.dataset, self.options = network, dataset, network.options
         self.seed, self.seen, self.average = seed, seen, math.nan
+        self.watch: Watch | None = None
         part = self.options.batch // self.options.subdivisions
         self.learner = Learner(network, part, quirks)
         self.optimizer = optimizer_for(network)
@@ -137,7 +160,7 @@ class Training:
 
     # -- going on ------------------------------------------------------------------------------------------------
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Generator[Step, None, None]:
         """Learn from batch after batch, yielding after each.
 
         Raises
@@ -157,10 +180,11 @@ class Training:
         # All of the batch before any of it is learned from: where a picture cannot be read, not even the rolling
         # averages have moved, and a checkpoint is one of complete batches.
         parts = [next(batches) for _ in range(options.subdivisions)]
-        total = 0.0
+        watch = self.watch if self.watch is not None and self.watch.due(number) else None
+        learn, total = self.learner.step if watch is None else watch.learn, 0.0
         for part, (images, truths) in enumerate(parts):
             chance = int(np.random.SeedSequence([self.seed, DROPPED, number, part]).generate_state(1)[0])
-            loss = self.learner.step(images, truths, chance)
+            loss = learn(images, truths, chance)
             total += loss
             if not (math.isfinite(loss) and is_finite(self.network, "gradient")):
                 place = find_non_finite(self.learner, images, truths, chance)
@@ -171,11 +195,16 @@ class Training:
                 )
         dead = dead_layers(self.learner) if number % LOOK == 1 else []
         rate = rate_at(options, number, self.learner.quirks)
+        if watch is not None:
+            watch.before_update()
         self.optimizer.step(rate, options.batch)
         self.seen += options.batch
         mean = total / options.batch
         self.average = mean if math.isnan(self.average) else 0.9 * self.average + 0.1 * mean
-        return Step(number, self.seen, self.seen / len(self.dataset), mean, self.average, rate, dead)
+        step = Step(number, self.seen, self.seen / len(self.dataset), mean, self.average, rate, dead)
+        if watch is not None:
+            watch.after_update(step)
+        return step
 
     # -- stopping and beginning again ----------------------------------------------------------------------------
 
@@ -229,45 +258,15 @@ class Training:
         self.average = math.nan if record["average_loss"] is None else float(record["average_loss"])
 
 
+def _tell_unheeded(network: Network) -> None:
+    """Warn of options of layers that change a training in Darknet and not here."""
+    for layer in network.layers:
+        if layer.options.smooth:
+            text = "is not heeded: labels stay as they are (Darknet smooths them on a GPU, before [cost], only)"
+            error = layer.error(f"smooth={layer.options.smooth:g} {text}", "smooth")
+            warnings.warn(str(error), CfgWarning, stacklevel=3)
+
+
 def unchanged(options: NetOptions) -> NetOptions:
     """The same options, with no change of pictures but the centred square that `validate` takes too."""
     return replace(options, flip=False, center=True, hue=0.0, saturation=1.0, exposure=1.0)
-
-
-# -- memory ------------------------------------------------------------------------------------------------------
-
-
-def memory_needs(network: Network, part: int) -> dict[str, int]:
-    """Bytes that training with `part` images at a time takes, by what they are for."""
-    slots = (Adam if network.options.adam else SGD).slots
-    learned = sum(parameter.size for _, parameter in network.parameters() if parameter.learns)
-    return {
-        **training_memory(network, part),
-        "optimizer": 4 * len(slots) * learned,
-        "pictures": 4 * (AHEAD * part + network.options.batch) * (network.input_shape.size + network.output_shape.size),
-    }
-
-
-def check_memory(network: Network) -> dict[str, int]:
-    """The bytes that training takes; raises where there are not as many, naming the `subdivisions` that would do."""
-    options, limit = network.options, memory_limit()
-    part = options.batch // options.subdivisions
-    needs = memory_needs(network, part)
-    if sum(needs.values()) <= limit:
-        return needs
-    fitting = (
-        number
-        for number in range(options.subdivisions + 1, options.batch + 1)
-        if options.batch % number == 0 and sum(memory_needs(network, options.batch // number).values()) <= limit
-    )
-    enough = next(fitting, None)
-    remedy = (
-        f"subdivisions={enough} in [net] would do: {options.batch // enough} at a time"
-        if enough
-        else "even one image at a time is too much: take a smaller input or network"
-    )
-    sizes = ", ".join(f"{name} {mebibytes(size)}" for name, size in needs.items())
-    raise InputError(
-        f"{network.path}: training with {part} images at a time needs {mebibytes(sum(needs.values()))} ({sizes}), more "
-        f"than the {mebibytes(limit)} of this machine; {remedy}; or set MINIDARKNET_MEMORY (MiB)"
-    )

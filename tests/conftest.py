@@ -11,6 +11,11 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    for number in range(16):
+        config.addinivalue_line("markers", f"lesson{number:02}: all about this lesson of the course")
+
+
 def shared_folder() -> Path:
     """The folder with `golden/` and `data/`: the environment variable MINIDARKNET_SHARED, or `../shared`."""
     return Path(os.environ.get("MINIDARKNET_SHARED", REPOSITORY.parent / "shared")).resolve()

@@ -154,10 +154,24 @@ def test_a_path_without_a_folder_has_no_class() -> None:
     assert error_of("list") == "list:1: 1.png: has no class; it lies in no folder that could name one"
 
 
-def test_two_classes_of_one_name_are_ambiguous() -> None:
-    message = error_of("photos", names=["red", "green", "blue", "red"])
-    assert "photos/red/0.png: its class 'red' is that of the names 1 and 4" in message
+def test_two_classes_of_one_name_are_ambiguous_only_where_a_picture_has_it() -> None:
+    names = ["red", "green", "blue", "red"]
+    message = error_of("photos", names=names)
+    assert "photos/red/0.png: its class 'red' is that of the outputs #0 and #3; expected #0 or #3" in message
     assert message.startswith("10 pictures cannot be used")
+    write("list", "photos/green/1.png\nphotos/blue/2.png\n")
+    assert open_dataset("list", "all", names=names).labels.tolist() == [1, 2]
+    write("list", "photos/red/1.png\t#3\nphotos/red/2.png\t#0\nphotos/blue/2.png\tblue\n")
+    found = open_dataset("list", "all", names=names)
+    assert (found.labels.tolist(), found.names) == ([3, 0, 2], tuple(names))
+    write("list", "photos/red/1.png\t#4\n")
+    assert "its class '#4' is none of the 4 class names" in error_of("list", names=names)
+    write("list", "photos/red/1.png\t#1\nphotos/red/2.png\tb\n")
+    assert open_dataset("list", "all", names=["a", "b", "#1"]).labels.tolist() == [2, 1], "a name that looks like it"
+    write("names", "\n".join(names))
+    write("my.data", "train = list\nnames = names\n")
+    write("list", "photos/green/1.png\nphotos/blue/2.png\n")
+    assert open_dataset("my.data", "all").labels.tolist() == [1, 2]
 
 
 def test_unknown_words() -> None:

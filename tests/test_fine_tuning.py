@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
 from minidarknet.cli import main
+from minidarknet.data import open_dataset
 from minidarknet.fine_tuning import for_classes
 from minidarknet.network import Network
 
@@ -67,6 +69,58 @@ def test_new_counts_the_classes_of_the_data(capsys: pytest.CaptureFixture[str]) 
     assert Network.from_cfg("my.cfg").output_shape.size == 3
     assert main(["new", "other.cfg", "--from", "small.cfg", "--data", "data.npz", "--classes", "4"]) == 2
     assert "--classes 4, but data.npz has 3 classes" in capsys.readouterr().err
+
+
+def photos() -> None:
+    for name in ("cat", "dog"):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8), (50 * number, 0, 0)).save(f"photos/{name}/{number}.png")
+
+
+def test_new_writes_darknets_data_file_for_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    photos()
+    assert main(["new", "my.cfg", "--from", "small.cfg", "--data", "photos"]) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == ["my.cfg", "my.names", "my.data", "my.train.list", "my.valid.list"]
+    assert "minidarknet train my.data my.cfg" in err
+    assert Path("my.data").read_text() == (
+        "classes = 2\ntrain = my.train.list\nvalid = my.valid.list\nlabels = my.names\nnames = my.names\n"
+        "backup = backup\n"
+    )
+    for part in ("train", "valid"):
+        one, other = open_dataset("photos", part), open_dataset("my.data", part)
+        listed = Path(f"my.{part}.list").read_text().splitlines()
+        assert (
+            listed
+            == [str(Path(one.name(i)).resolve()) for i in range(len(one))]
+            == list(map(other.name, range(len(one))))
+        )
+        assert (one.names, one.labels.tolist()) == (other.names, other.labels.tolist())
+
+
+def test_new_writes_classes_into_the_lists_where_folders_do_not_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    photos()
+    lines = [f"photos/{name}/{i}.png,{word}" for name, word in (("cat", "a cat"), ("dog", "a dog")) for i in range(5)]
+    Path("pets.csv").write_text("\n".join(lines))
+    assert main(["new", "my.cfg", "--from", "small.cfg", "--data", "pets.csv"]) == 0
+    assert all(line.split("\t")[1] in ("a cat", "a dog") for line in Path("my.train.list").read_text().splitlines())
+    one, other = open_dataset("pets.csv", "train"), open_dataset("my.data", "train")
+    assert (one.names, one.labels.tolist()) == (other.names, other.labels.tolist())
+
+
+def test_new_writes_over_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    photos()
+    Path("my.data").write_text("mine")
+    assert main(["new", "my.cfg", "--from", "small.cfg", "--data", "photos"]) == 2
+    assert "my.data is there already; name another file" in capsys.readouterr().err
+    assert not Path("my.cfg").exists()
+    Path("my.data").unlink()
+    assert main(["new", "my.cfg", "--from", "small.cfg", "--data", "photos"]) == 0
+    before = Path("my.data").read_text()
+    Path("my.cfg").unlink()
+    assert main(["new", "my.cfg", "--from", "small.cfg", "--data", "my.data"]) == 0, "the same names are no loss"
+    assert Path("my.data").read_text() == before
 
 
 @pytest.mark.parametrize(

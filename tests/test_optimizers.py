@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minidarknet.cfg import parse_cfg
-from minidarknet.errors import InputError, UsageError
+from minidarknet.errors import CfgError, InputError, UsageError
 from minidarknet.kernels.update import adam_step, sgd_step
 from minidarknet.layers.parameter import Array
 from minidarknet.learning import Learner
@@ -113,6 +114,37 @@ def test_weights_without_a_gradient_decay_but_no_bias_or_scale_does() -> None:
         rate = 0.25 if name.startswith("0.") else 0.5
         share = 1 - rate * 0.1 if name.endswith("weights") else 1
         np.testing.assert_allclose(found, share * before[name], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("adam", [0, 1])
+def test_clip_bounds_the_weights_of_convolutions_and_nothing_else(adam: int) -> None:
+    networks = [build(adam=adam, clip=clip) for clip in (0, 0.25)]
+    for network in networks:
+        give(network, 0)
+        optimizer_for(network).step(0.5, 4)
+    free, bound = map(numbers, networks)
+    for layer, parameter in networks[0].parameters():
+        if not parameter.learns:
+            continue
+        name = f"{layer.index}.{parameter.name}"
+        clipped = layer.kind == "convolutional" and parameter.name == "weights"
+        expected = np.clip(free[name], -0.25, 0.25) if clipped else free[name]
+        np.testing.assert_array_equal(bound[name], expected, err_msg=name)
+        if parameter.name == "weights":
+            assert np.abs(free[name]).max() > 0.25
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("B2=1", "B2=1: expected a number from 0 to 0.9999999"),
+        ("B1=1", "B1=1: expected a number from 0 to 0.9999999"),
+        ("eps=0", "eps=0: expected a number, 1e-30 or more"),
+    ],
+)
+def test_what_would_make_adam_divide_by_0_is_refused(option: str, expected: str) -> None:
+    with pytest.raises(CfgError, match=re.escape(f"a.cfg:3: [net] {expected}")):
+        Network.from_cfg(parse_cfg(f"[net]\ninputs=3\n{option}\n[conn]\n[softmax]\n", "a.cfg"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 1000])

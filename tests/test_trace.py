@@ -13,12 +13,16 @@ from conftest import arrays, golden_files
 from minidarknet import weights
 from minidarknet.cfg import parse_cfg
 from minidarknet.cli import main
-from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, survey
+from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, sampled_histogram, survey
 from minidarknet.network import Network
-from minidarknet.trace import SCHEMA, Trace, trace
+from minidarknet.trace import SCHEMA, Trace, onnx_check, trace
 from minidarknet.trace.diff import difference, differences
+from minidarknet.trace.dump import compare, read_dump
 from minidarknet.trace.files import read_npz, to_csv, to_json, to_timeline
 from minidarknet.trace.verify import verify
+from test_explain import SMALL
+from test_explain import picture as picture_of
+from test_explain import small as small_of
 from test_golden_networks import assert_close, load
 
 CFG = """\
@@ -62,9 +66,11 @@ def test_stages_are_the_golden_outputs_and_verify_themselves(cfg: Path) -> None:
     last = {stage.layer: stage for stage in run.stages}
     for index, stage in last.items():
         assert_close(stage.array, data[f"out_{index:02d}"], 1e-5, stage.title)
-    for check in verify(network, run):
+    dump = compare(read_dump(cfg.with_suffix(".npz")), run)
+    assert [check.stage.layer for check in dump if check.relative is not None] == [*last]
+    for check in [*verify(network, run), *dump]:
         assert check.passed(1e-5), (check.stage.title, check.relative)
-        assert check.relative is not None or check.stage.kind in ("local", "reorg", "deconvolutional")
+    assert all(check.relative is not None for check in verify(network, run))
 
 
 @pytest.mark.parametrize("name", ["tiny", "darknet", "alexnet", "squeezenet"])
@@ -74,6 +80,31 @@ def test_the_four_systems_verify_themselves(name: str) -> None:
     x = np.random.default_rng(0).random((1, *network.input_shape.array_shape), np.float32)
     checks = verify(network, trace(network, x, runs=0))
     assert all(check.relative is not None and check.relative <= 1e-5 for check in checks)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_every_kind_of_layer_is_verified(kind: str) -> None:
+    network = small_of(kind)
+    run = trace(network, picture_of(), runs=0)
+    for check in verify(network, run):
+        assert check.relative is not None, check.stage.title
+        assert check.relative <= 1e-5, check.stage.title
+    stage = run.stages[-1]
+    if kind != "cost":  # a wrong number is found
+        stage.array.reshape(-1)[-1] += 0.1 + np.abs(stage.array).max()  # type: ignore[union-attr]
+        assert not verify(network, run)[-1].passed(1e-2)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_onnx_runtime_says_the_same(kind: str) -> None:
+    if not onnx_check.installed():
+        pytest.skip("ONNX Runtime is not installed (pip install 'minidarknet[onnx]')")
+    network = small_of(kind)
+    run = trace(network, picture_of(), runs=0)
+    checks = onnx_check.check(network, run)
+    assert all(check.passed(1e-5) for check in checks), [(c.stage.title, c.relative) for c in checks]
+    first = next(check for check in checks if check.stage.kind == kind)
+    assert (first.relative is None) == (kind in ("activation", "cost", "local", "normalization", "reorg", "shortcut"))
 
 
 def test_the_stages_of_a_layer_are_those_of_steps() -> None:
@@ -99,8 +130,10 @@ def test_statistics_are_numpys() -> None:
     x[2, 7:9] = 0
     x[3, 4000] = np.nan
     x[4, 1] = -np.inf
+    x[5, 2:4] = -3e25, 1e30  # whose squares are too large for float32
     facts = np.empty((6, 6))
-    survey(facts, x)
+    with np.errstate(all="ignore"):
+        survey(facts, x)
     for row, found in zip(x, facts, strict=True):
         finite = row[np.isfinite(row)].astype(np.float64)
         assert (found[LOW], found[HIGH]) == (finite.min(), finite.max())
@@ -108,6 +141,32 @@ def test_statistics_are_numpys() -> None:
         assert found[SQUARES] == pytest.approx(np.square(finite).sum(), rel=1e-5)
         assert found[ZEROS] == (row == 0).sum()
         assert found[ODD] == (~np.isfinite(row)).sum()
+
+
+def test_a_plane_without_a_finite_number_has_no_bounds() -> None:
+    facts = np.empty((1, 6))
+    with np.errstate(all="ignore"):
+        survey(facts, np.full((1, 3000), np.nan, np.float32))
+    assert (facts[0, SUM], facts[0, SQUARES], facts[0, ODD]) == (0, 0, 3000)
+    assert facts[0, LOW] > facts[0, HIGH]
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_histograms_are_numpys(step: int) -> None:
+    x = np.random.default_rng(1).normal(0, 1, 1000).astype(np.float32)
+    counts = np.empty(16, np.int64)
+    low, high = sampled_histogram(counts, x, step)
+    expected, edges = np.histogram(x[::step].astype(np.float64), 16)
+    assert (low, high) == (edges[0], edges[-1])
+    np.testing.assert_array_equal(counts, expected)
+    x[::3] = np.nan
+    x[1::3] = 7
+    assert sampled_histogram(counts, x[:2].copy(), 1) == (7, 7)
+    assert counts.tolist() == [0] * 8 + [1] + [0] * 7
+    sampled_histogram(counts, x, 3)
+    assert not counts.any()
+    sampled_histogram(counts, np.array([-3e38, 3e38, 0], np.float32), 1)
+    assert counts.tolist() == [1] + [0] * 7 + [1] + [0] * 6 + [1]
 
 
 def test_dead_channels_saturation_and_non_finite_numbers_are_seen() -> None:
@@ -194,6 +253,71 @@ def test_the_command_prints_every_stage_and_verifies(files: Path, capsys: pytest
     assert "verified 10 stages in float64: at most " in err
 
 
+def test_the_table_of_errors_and_its_json(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", "small.cfg", "small.weights", "a.png", "--verify"]) == 0
+    table = capsys.readouterr().out.partition("largest error of each stage\n")[2].splitlines()
+    assert table[0].split()[:4] == ["layer", "stage", "float64", "relative"]
+    assert len(table) == 11
+    assert table[1].split()[:3] == ["0", "convolutional", "products"]
+    assert main(["trace", "small.cfg", "small.weights", "a.png", "--verify", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    verified = facts["verified"]
+    assert verified["bound"] == 1e-5
+    assert verified["compared_with"][0] == "float64"
+    assert [stage["name"] for stage in verified["stages"]] == [stage["name"] for stage in facts["stages"]]
+    assert all(stage["float64"]["passed"] for stage in verified["stages"])
+
+
+def test_one_line_says_that_onnx_runtime_is_missing(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnx_check, "installed", lambda: False)
+    assert main(["trace", "small.cfg", "small.weights", "a.png", "--verify"]) == 0
+    assert "ONNX Runtime: not installed (pip install 'minidarknet[onnx]')\n" in capsys.readouterr().err
+
+
+def test_a_dump_of_the_original_program(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = picture()
+    outputs = {f"out_{layer.index:02d}": output.copy() for layer, output in small().steps(x)}
+    np.savez("whole.npz", x=x, types=np.array(["conv"]), **outputs)
+    command = ["trace", "small.cfg", "small.weights", "--verify", "--darknet"]
+    assert main([*command, "whole.npz"]) == 0
+    assert "verified 5 stages with Darknet: at most 0.0e+00" in capsys.readouterr().err
+    assert main(["trace", "small.cfg", "small.weights", "b.png", "--verify", "--darknet", "whole.npz"]) == 1
+    assert "whole.npz is of another input, up to 0.9" in capsys.readouterr().err
+    outputs["out_02"][0, 3, 1, 1] += np.float32(0.01)
+    np.savez("wrong.npz", x=x, **outputs)
+    assert main([*command, "wrong.npz"]) == 1
+    assert "layer 2 [convolutional], logistic: 1.00e-02 from Darknet" in capsys.readouterr().err
+    some = {"00_idx": np.array([3, 200]), "00_val": outputs["out_00"].reshape(-1)[[3, 200]] + np.float32([0, 0.5])}
+    np.savez("some.npz", input=x, **some)
+    assert main([*command, "some.npz", "--json"]) == 1
+    stages = json.loads(capsys.readouterr().out)["verified"]["stages"]
+    assert [stage["darknet"] is None for stage in stages] == [True] * 3 + [False] + [True] * 6
+    assert stages[3]["darknet"]["absolute"] == pytest.approx(0.5, rel=1e-5)
+    np.savez("bare.npz", out_04=outputs["out_04"])  # no input: then a picture is needed
+    assert main([*command, "bare.npz"]) == 2
+    assert main(["trace", "small.cfg", "small.weights", "a.png", "--verify", "--darknet", "bare.npz"]) == 1
+
+
+def test_dumps_that_do_not_fit(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("none.npz", types=np.array(["conv"]))
+    np.savez("other.npz", out_00=np.zeros((1, 4, 9, 9), np.float32))
+    np.savez("more.npz", out_07=np.zeros(5, np.float32))
+    np.savez("places.npz", **{"00_idx": np.array([256]), "00_val": np.array([1.0])})
+    Path("text.npz").write_text("no archive")
+    for name, message in [
+        ("none.npz", "none.npz: has no layer's outputs; expected out_00"),
+        ("other.npz", "layer 0 has 324 numbers, and here it has 1x4x8x8: expected a dump of the same network"),
+        ("more.npz", "more.npz: has a layer 7, but small.cfg has 0 to 4: another network?"),
+        ("places.npz", "layer 0 has places outside of it"),
+        ("text.npz", "text.npz: cannot be read as a dump"),
+        ("gone.npz", "gone.npz: no such file; expected out_00"),
+    ]:
+        assert main(["trace", "small.cfg", "small.weights", "a.png", "--verify", "--darknet", name]) == 3
+        assert message in capsys.readouterr().err
+
+
 def test_a_bound_that_is_too_tight_is_a_failed_check(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trace", "small.cfg", "small.weights", "a.png", "--verify", "--bound", "1e-12"]) == 1
     assert "from its float64 value" in capsys.readouterr().err
@@ -209,7 +333,7 @@ def test_nan_names_the_first_stage_and_where_it_came_from(files: Path, capsys: p
     err = capsys.readouterr().err
     assert code == 4
     assert "small.cfg: layer 2 [convolutional], " in err
-    assert "layer 1 [maxpool], maxpool was finite" in err
+    assert "it reads layer 1 [maxpool], maxpool, which was finite" in err
 
 
 def test_a_silenced_channel_is_dead_and_the_answer_before_is_shown(
@@ -245,6 +369,8 @@ def test_two_runs_part_at_the_first_layer(files: Path, capsys: pytest.CaptureFix
         ),
         (["small.cfg", "small.weights", "a.png", "--zero", "1:0"], "layer 1 [maxpool] has no channels of its own", 2),
         (["small.cfg", "small.weights", "a.png", "--zero", "0:4"], "layer 0 has channels 0 to 3", 2),
+        (["small.cfg"], "nothing stands behind small.cfg; expected NAME IMAGE, or CFG WEIGHTS IMAGE", 2),
+        (["small.cfg", "small.weights", "a.png", "--darknet", "a.npz"], "something to verify with: add --verify", 2),
         (["diff", "a.npz"], "diff compares two traces; found 1 files", 2),
         (["diff", "none.npz", "none.npz"], "none.npz: no such file; expected a trace", 3),
         (["small.cfg", "small.weights", "a.png", "--csv", "no/where.csv"], "no/where.csv: cannot be written", 3),

@@ -130,7 +130,28 @@ def test_what_decides_the_result_stands_in_the_checkpoint(folder: Path, capfd: S
     with open("small.cfg", "a") as file:
         file.write("# another line\n")
     assert train("--resume", "--batches", "13") == 0
-    assert "the cfg changed since the checkpoint" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "the cfg changed since the checkpoint" in err
+    assert "the classes changed" not in err
+
+
+def test_names_put_the_classes_in_the_order_of_the_outputs(folder: Path, capfd: Screen) -> None:
+    for place, name in enumerate(("dark", "light")):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(6):
+            Image.new("L", (8, 8), 150 * place + number).save(f"photos/{name}/{number}.png")
+    Path("my.names").write_text("light\nother\ndark\n")
+    words = ["train", "photos", "small.cfg", "--workers", "1", "--batches", "2"]
+    assert main([*words, "--names", "my.names"]) == 0
+    out, err = capfd.readouterr()
+    assert "10 of 3 classes" in out
+    assert "1 of 3 classes have no picture: other" in err
+    Path("my.names").write_text("dark\nother\nlight\n")
+    assert main([*words[:-1], "3", "--names", "my.names", "--resume"]) == 0
+    assert "the classes changed since the checkpoint" in capfd.readouterr().err
+    Path("my.names").write_text("dark\nlight\n")
+    assert main([*words, "--names", "my.names", "--overwrite"]) == 3
+    assert "my.names: has 2 names, but the network has 3 outputs" in capfd.readouterr().err
 
 
 def test_nothing_to_resume_begins_and_says_so(folder: Path, capfd: Screen) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from minidarknet.checkpoint import Checkpoint
-from minidarknet.errors import InputError, NonFiniteError
+from minidarknet.dataset import split
+from minidarknet.errors import CfgError, CfgWarning, InputError, NonFiniteError, UsageError
 from minidarknet.kernels.threads import threads
 from minidarknet.net_options import NetOptions
 from minidarknet.schedules import rate_at
 from minidarknet.symptoms import dead_layers, far_first_loss, silent_classes
-from minidarknet.training import Training, check_memory, memory_needs
+from minidarknet.training import Training
+from minidarknet.training_memory import check_memory, memory_needs
 from minidarknet.validation import Validation
 from small_training import CFG, network, pictures
 
@@ -208,3 +211,49 @@ def test_a_schedule_that_makes_no_sense_is_found_before_anybody_waits() -> None:
     assert NetOptions().policy == "constant"
     with pytest.raises(Exception, match="1 steps and 2 scales"):
         begin(CFG.replace("steps=10,15", "steps=10"))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("time_steps=3", "small.cfg:2: [net] time_steps=3 is for recurrent networks, which cannot be trained here"),
+        ("notruth=1", "small.cfg:2: [net] notruth=1 trains without labels, which is not known here"),
+    ],
+)
+def test_what_training_does_not_know_is_refused(option: str, message: str) -> None:
+    with pytest.raises(CfgError, match=re.escape(message)):
+        begin(CFG.replace("[net]", f"[net]\n{option}"))
+
+
+def test_what_training_does_not_heed_is_told() -> None:
+    message = re.escape("small.cfg:2: [net] random=1 is not heeded: the input stays 8 x 8 all the time")
+    with pytest.warns(CfgWarning, match=message):
+        begin(CFG.replace("[net]", "[net]\nrandom=1"))
+    message = re.escape("small.cfg:32: [softmax] (layer 4) smooth=0.1 is not heeded: labels stay as they are")
+    with pytest.warns(CfgWarning, match=message):
+        begin(CFG + "smooth=.1\n")
+
+
+def test_a_negative_seed_and_a_missing_truth_are_errors_with_words() -> None:
+    with pytest.raises(UsageError, match="a seed of -1: expected a whole number, 0 or more"):
+        Training(network(), pictures(), seed=-1)
+    with pytest.raises(UsageError, match="a seed of -1"):
+        split(pictures(), 0.2, -1)
+    learner = begin().learner
+    images = np.zeros((2, 1, 8, 8), np.float32)
+    with pytest.raises(UsageError, match="a seed of -2"):
+        learner.step(images, np.eye(3, dtype=np.float32)[:2], -2)
+    with pytest.raises(InputError, match=r"small\.cfg: no truth was given; expected an array \(images, "):
+        learner.step(images, None)  # type: ignore[arg-type]
+
+
+def test_validation_the_optimizer_and_a_trace_are_counted() -> None:
+    small = network()
+    needs = memory_needs(small, 4, traced=True)
+    learned = 4 * sum(p.size for _, p in small.parameters() if p.learns)
+    assert (needs["optimizer"], needs["trace"]) == (learned, learned)
+    assert memory_needs(network(CFG.replace("[net]", "[net]\nadam=1")), 4)["optimizer"] == 2 * learned
+    small.forward(np.zeros((4, 1, 8, 8), np.float32))
+    taken = small._memory.nbytes
+    pictures = 4 * 4 * (64 + 3)
+    assert taken - 128 <= needs["validation"] - pictures <= taken

@@ -25,9 +25,11 @@ COMMANDS = {
     "partial": "keep the first layers of a weights file, as a start for another network",
     "explain-cfg": "say what every section and option of a cfg means, with type, default and bounds",
     "trace": "watch a picture flow through a network: every stage with its numbers, verified if you like",
+    "explain": "take one output number apart, down to single multiply-adds, and follow it back to a pixel",
     "bench": "measure how fast a network is on this machine, layer by layer",
     "compare": "set networks side by side: operations, parameters, size, time, and accuracy on pictures of yours",
     "augment": "draw what a network will see of its training pictures, on a contact sheet",
+    "lesson": "the course: list its lessons, begin one, and have your exercises checked",
     "warmup": "compile the kernels ahead, so that nothing waits for them later",
 }
 
@@ -42,6 +44,7 @@ examples:
   minidarknet trace tiny dog.jpg
   minidarknet bench tiny
   minidarknet compare tiny squeezenet
+  minidarknet lesson list
 
 exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 non-finite numbers, 130 interrupted,
   141 the reader of the output has gone

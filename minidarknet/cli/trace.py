@@ -6,16 +6,20 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from minidarknet.cli.classify import split_weights
+from minidarknet.cli import trace_files
+from minidarknet.cli.classify import WEIGHTS_ENDINGS, split_weights
+from minidarknet.cli.trace_break import stop_behind
 from minidarknet.errors import InputError, NonFiniteError, UsageError
 from minidarknet.preprocess import PREPROCESSES
 
 if TYPE_CHECKING:
     from minidarknet.prediction import Classifier
-    from minidarknet.trace import Stage, Trace
+    from minidarknet.trace import Stage
+    from minidarknet.trace.dump import Dump
 
 USAGE = """%(prog)s [options] NAME IMAGE
        %(prog)s [options] CFG WEIGHTS IMAGE
+       %(prog)s [options] --verify --darknet FILE.npz CFG WEIGHTS
        %(prog)s diff A.npz B.npz"""
 EPILOG = """\
 columns:
@@ -35,21 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     add("network", metavar="NAME or CFG", help="a known network or a cfg file; or the word diff")
-    add("files", metavar="WEIGHTS, IMAGE", nargs="+", help="behind a cfg its weights; then one picture")
+    add("files", metavar="WEIGHTS, IMAGE", nargs="*", help="behind a cfg its weights; then one picture")
     add("--names", help="a text file with one class name a line")
     add("--preprocess", choices=PREPROCESSES, default="fit", help="as for classify (default fit)")
     add("--random-weights", type=int, metavar="SEED", help="draw weights at random (to try a cfg)")
     add("--step", action="store_true", help="pause after each layer: Enter goes on, q quits")
+    add("--break", dest="behind", metavar="LAYER", type=int, help="open Python's debugger behind a layer")
     add("--nan", action="store_true", help="stop at the first stage with numbers that are not finite")
     add(
         "--zero", metavar="LAYER:CHANNEL", action="append", default=[], help="set a channel's weights to 0, and compare"
     )
-    add("--verify", action="store_true", help="compute every stage once more in float64, and compare")
+    add("--verify", action="store_true", help="every stage once more in float64, and by ONNX Runtime if installed")
+    add("--darknet", metavar="FILE.npz", help="for --verify: outputs of the original program, see docs/trace.md")
     add("--bound", type=float, default=1e-5, help="for --verify and diff: the largest share of a stage (default 1e-5)")
     add("--json", action="store_true", help="print all records for a program to read")
-    add("--csv", metavar="FILE", help="write the records as a table")
-    add("--npz", metavar="FILE", help="write the arrays of all stages")
-    add("--timeline", metavar="FILE", help="write trace events for Perfetto or chrome://tracing")
+    trace_files.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
     from minidarknet.images import read_image
     from minidarknet.prediction import load
 
-    weights, pictures = split_weights(options)
-    if len(pictures) != 1:
-        raise UsageError(f"{len(pictures)} pictures were named; expected one to trace")
+    trace_files.check(options)
+    dump = _dump(options)
+    weights, picture = _files(options, dump)
     with console.compiling_announced():
         net = load(
             options.network,
@@ -69,42 +73,77 @@ def run(options: argparse.Namespace) -> int:
             names=options.names,
             preprocess=options.preprocess,
             random_weights=options.random_weights,
+            check=not options.nan,  # which is there to find what a check would refuse
         )
-        image = net.prepare(read_image(pictures[0], net.home.channels))[None]
+        if picture is None:
+            assert dump is not None
+            assert dump.input is not None
+            image = dump.input
+        else:
+            image = net.prepare(read_image(picture, net.home.channels))[None]
         before = net.rank(net.forward(image)[0].reshape(-1).copy()) if options.zero else []
         for place in options.zero:
             _silence(net, place)
-        return _trace(net, image, options, before)
+        if options.behind is not None:
+            return stop_behind(net, image, options.behind)
+        return _trace(net, image, options, before, dump)
 
 
-def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: list[Any]) -> int:
+def _dump(options: argparse.Namespace) -> Dump | None:
+    from minidarknet.trace.dump import read_dump
+
+    if options.darknet and not options.verify:
+        raise UsageError("--darknet names something to verify with: add --verify")
+    return read_dump(options.darknet) if options.darknet else None
+
+
+def _files(options: argparse.Namespace, dump: Dump | None) -> tuple[str | None, str | None]:
+    """The weights and the picture; no picture where none is named and a dump has its own input."""
+    files = options.files
+    if len(files) < 2 and dump and dump.input is not None and all(file.endswith(WEIGHTS_ENDINGS) for file in files):
+        return (files[0] if files else None), None
+    if not files:
+        raise UsageError(f"nothing stands behind {options.network}; expected NAME IMAGE, or CFG WEIGHTS IMAGE")
+    weights, pictures = split_weights(options)
+    if len(pictures) != 1:
+        raise UsageError(f"{len(pictures)} pictures were named; expected one to trace")
+    return weights, pictures[0]
+
+
+def _trace(net: Classifier, image: Any, options: argparse.Namespace, before: list[Any], dump: Dump | None) -> int:
     from minidarknet import console
+    from minidarknet.cli.trace_verify import as_values, print_verified, verdict, verified
     from minidarknet.trace import Trace
-    from minidarknet.trace.files import save_npz, save_text, to_csv, to_json, to_timeline
+    from minidarknet.trace.files import to_json
+    from minidarknet.trace.inputs import odd_range
+    from minidarknet.trace.lineage import lineage
     from minidarknet.trace.records import stages
 
     images = net.as_batch(image) if net.input_shape.array_shape == image.shape[1:] else image
     run = Trace(net.path, images, [])
-    shown = _show(stages(net, images, keep=bool(options.npz or options.verify), runs=3), options)
+    if words := odd_range(images):
+        console.warning(words)
+    shown = _show(stages(net, images, keep=options.verify or trace_files.keeps_arrays(options), runs=3), options)
     for stage in shown:
         run.stages.append(stage)
         if options.nan and stage.non_finite:
-            raise NonFiniteError(_odd(run, stage))
-    if options.csv:
-        save_text(options.csv, to_csv(run))
-    if options.timeline:
-        save_text(options.timeline, to_timeline(run))
-    if options.npz:
-        save_npz(options.npz, run)
+            raise NonFiniteError(lineage(net, run, stage))
+    trace_files.save(net, run, options)
+    whole = bool(run.stages) and run.stages[-1].layer == net.layers[-1].index  # unless stepping was ended
+    found = verified(net, run, dump) if options.verify and whole else None
     if options.json:
-        console.result(to_json(run))
-    elif run.stages and run.stages[-1].layer == net.layers[-1].index:
+        console.result(to_json(run, {"verified": as_values(found, options.bound)} if found else {}))
+    elif whole:
         console.result("")
         answers = net.forward(images)[0].reshape(-1).copy()
         for number, prediction in enumerate(net.rank(answers)):
             was = f"     before: {before[number].name} {before[number].probability:.6f}" if before else ""
             console.result(f"{prediction.name}: {prediction.probability:.6f}{was}")
-    return _verify(net, run, options) if options.verify else 0
+    if found is None:
+        return 0
+    if not options.json:
+        print_verified(found)
+    return verdict(found, options)
 
 
 def _show(found: Iterator[Stage], options: argparse.Namespace) -> Iterator[Stage]:
@@ -165,49 +204,11 @@ def _silence(net: Classifier, place: str) -> None:
         parameter.array = numbers
 
 
-def _odd(run: Trace, stage: Stage) -> str:
-    """What is not finite, and where it may come from."""
-    before = next((other for other in reversed(run.stages[:-1]) if other.layer != stage.layer), None)
-    came = (
-        f"{before.title} was finite, {before.minimum:g} to {before.maximum:g}" if before else "the input is the picture"
-    )
-    return (
-        f"{run.cfg}: {stage.title} has {stage.non_finite:,} of {int(1 if not stage.shape else _size(stage.shape)):,} "
-        f"numbers that are not finite, the first at (image, channel, row, column) {stage.first_non_finite}; {came}"
-    )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
-
-
-def _verify(net: Classifier, run: Trace, options: argparse.Namespace) -> int:
-    from minidarknet import console
-    from minidarknet.trace.verify import verify
-
-    checks = verify(net, run)
-    unchecked = sorted({check.stage.kind for check in checks if check.relative is None})
-    worst = max((check for check in checks if check.relative is not None), key=lambda check: check.relative or 0)
-    beyond = [check for check in checks if not check.passed(options.bound)]
-    for check in beyond[:10]:
-        console.error(
-            f"{check.stage.title}: {check.absolute:.2e} from its float64 value, {check.relative:.2e} of the largest"
-        )
-    console.note(
-        f"verified {sum(check.relative is not None for check in checks)} stages in float64: at most "
-        f"{worst.relative:.1e} of a stage's largest number ({worst.stage.title}); the bound is {options.bound:g}"
-        + (f"; not checked: {', '.join(unchecked)}" if unchecked else "")
-    )
-    return 1 if beyond else 0
-
-
 def _diff(options: argparse.Namespace) -> int:
     from minidarknet import console
     from minidarknet.trace.diff import differences, first_beyond
     from minidarknet.trace.files import read_npz
+    from minidarknet.trace.inputs import odd_range, relation
 
     if len(options.files) != 2:
         raise UsageError(f"diff compares two traces; found {len(options.files)} files")
@@ -215,6 +216,9 @@ def _diff(options: argparse.Namespace) -> int:
     missing = sorted(set(a) ^ set(b))
     if missing:
         raise InputError(f"the traces have other stages: {', '.join(missing[:5])} are only in one of them")
+    for path, run in zip(options.files, (a, b), strict=True):
+        if "input" in run and (words := odd_range(run["input"])):
+            console.warning(f"{path}: {words}")
     found = differences(a, b)
     first = first_beyond(found, options.bound)
     if options.json:
@@ -226,4 +230,6 @@ def _diff(options: argparse.Namespace) -> int:
         )
         parts = f"they part at {first.name}" if first else "they do not part"
         console.note(f"{parts} (by more than {options.bound:g} of the largest number)")
+        if words := relation(a["input"], b["input"]) if "input" in a else "":
+            console.note(words)
     return 1 if first else 0

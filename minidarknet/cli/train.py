@@ -32,8 +32,9 @@ CFG. Of data without a part for validation a fifth is held out.
   minidarknet train my.data my.cfg --resume
 
 In the backup folder stand NAME.weights, NAME.jsonl and NAME.csv with what was measured, and NAME.checkpoints,
-NAME being that of the cfg. Ctrl-C and SIGTERM end the batch and save; a second one stops at once. Whatever
-happened, the same command with --resume goes on, and ends with the same weights, bit by bit.
+NAME being that of the cfg; --trace N adds NAME.trace.jsonl. Ctrl-C and SIGTERM end the batch and save; a second
+one stops at once. Whatever happened, the same command with --resume goes on, and ends with the same weights, bit
+by bit.
 
 Exit codes: 0 max_batches was reached. 3 bad input, or a disk that is full. 4 numbers that are not finite; the
 last good checkpoint stays. 130 Ctrl-C, 143 SIGTERM: saved.
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=seed, help="of first weights, order, changes and dropout (default 0)")
     add("--no-augment", action="store_true", help="leave the pictures as they are")
     add("--labels", default="folder", help="how a listed picture gets its class: folder (the default) or substring")
+    add("--names", metavar="FILE", help="class names in the order of the outputs, one a line (default: the data's)")
     add("--darknet-quirks", action="store_true", help="use Darknet's gradients where they are not the true ones")
     add("--backup", metavar="FOLDER", help="where to keep everything (default: that of the .data file, or backup)")
     again = parser.add_mutually_exclusive_group()
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=positive, help="threads for the kernels (default: all processors)")
     add("--workers", type=positive, help="threads that prepare pictures (default: all processors)")
     add("--chart", action="store_true", help="draw NAME.png with loss, rate and accuracy (needs matplotlib)")
+    add("--trace", type=positive, default=0, metavar="N", help="record each Nth batch layer by layer (docs/trace.md)")
     add("--json", action="store_true", help="print every measurement as a line of JSON on stdout")
 
 
@@ -79,14 +82,15 @@ def run(options: argparse.Namespace) -> int:
     from minidarknet.cli.tally import print_tally
     from minidarknet.data import check_dataset, open_dataset
     from minidarknet.files import only_one
-    from minidarknet.prediction import Classifier
+    from minidarknet.prediction import Classifier, read_names
 
     if options.chart:
         chart.check_matplotlib()
     network = Classifier.from_cfg(_cfg(options))
     network.preprocess = "center"
     channels = network.input_shape.channels
-    data, valid = (open_dataset(options.data, part, channels, labels=options.labels) for part in ("train", "valid"))
+    names = read_names(options.names, network.output_shape.size) if options.names else None
+    data, valid = (open_dataset(options.data, part, channels, names, options.labels) for part in ("train", "valid"))
     found = check_dataset(data, network)
     check_dataset(valid, network)
     if not options.json:
@@ -104,12 +108,14 @@ def _train(options: argparse.Namespace, network: Classifier, data: Dataset, vali
     from minidarknet.memory import mebibytes
     from minidarknet.stopping import stop_on_signals
     from minidarknet.trainer import Trainer
-    from minidarknet.training import Training, check_memory
+    from minidarknet.training import Training
+    from minidarknet.training_memory import check_memory
 
     checkpoint = _checkpoint(options, files)
     settings = _settings(options, network, data, checkpoint)
     network.options = replace(network.options, max_batches=settings["max_batches"])
-    needs, part = check_memory(network), network.options.batch // network.options.subdivisions
+    needs = check_memory(network, traced=options.trace > 0)
+    part = network.options.batch // network.options.subdivisions
     console.note(f"{mebibytes(sum(needs.values()))} of memory for {count_of(part, 'image')} at a time")
     seen = _first_weights(options, network, settings["seed"])
     learned = {"quirks": settings["quirks"], "augment": settings["augment"], "workers": options.workers}
@@ -129,6 +135,7 @@ def _train(options: argparse.Namespace, network: Classifier, data: Dataset, vali
             every=options.save_every,
             chart=options.chart,
             untrained=not (checkpoint or options.weights),
+            trace=options.trace,
         )
         if checkpoint:
             trainer.restore(checkpoint)
@@ -211,6 +218,7 @@ def _settings(
     whole = {
         "cfg": hashlib.sha256(Path(network.path).read_bytes()).hexdigest(),
         "pictures": len(data),
+        "classes": hashlib.sha256("\n".join(data.names).encode()).hexdigest(),
     }
     for key, value in whole.items():
         if kept.get(key, value) != value:
@@ -251,6 +259,8 @@ def _report(options: argparse.Namespace, trainer: Trainer, signal: int) -> None:
     facts.append(("weights", os.fspath(files.weights)))
     if options.chart:
         facts.append(("chart", os.fspath(files.chart)))
+    if options.trace and files.trace.exists():
+        facts.append(("trace", os.fspath(files.trace_chart if options.chart else files.trace)))
     console.facts(facts)
     if not trainer.done:
         console.note("stopped and saved; the same command with --resume goes on")

@@ -3,6 +3,8 @@
     leaky:   -2 -1 0 1   ->   -0.2 -0.1 0 1
 
 Which functions there are is in `kernels/activations.py`. Source: Darknet, activation_layer.c.
+
+Lesson: lessons/06_activations.py
 """
 
 from __future__ import annotations

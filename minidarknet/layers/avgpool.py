@@ -6,6 +6,8 @@
     1 0 3 6
 
 Source: Darknet, avgpool_layer.c.
+
+Lesson: lessons/05_pooling.py
 """
 
 from __future__ import annotations

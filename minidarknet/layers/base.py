@@ -1,4 +1,4 @@
-"""What every layer is: read this page first.
+"""What every layer is: read this page first. Lesson: lessons/02_cfg_to_network.py
 
 A cfg section becomes one layer object, and a layer goes through four moments:
 

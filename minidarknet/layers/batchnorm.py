@@ -4,6 +4,8 @@
 
 Most networks have it inside their convolutions instead (`batch_normalize=1`). Its biases are always 0, because
 Darknet's files have no place for them, and are not learned. Source: Darknet, batchnorm_layer.c.
+
+Lesson: lessons/07_batch_norm.py
 """
 
 from __future__ import annotations

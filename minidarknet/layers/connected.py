@@ -7,6 +7,8 @@
 Behind the sum come batch norm or a bias, and the activation (see `finish.py`). A picture is read in the order channel,
 row, column; so every number of the weights is used once for each image, and with one image the memory's speed is all
 that counts (see `kernels/dots.py`). Source: Darknet, connected_layer.c.
+
+Lesson: lessons/10_gradients.py
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ are split into that many parts which do not see each other.
 
 What differs from Darknet: a 1x1 convolution with a stride or a padding reads the right pixels here (Darknet's CPU code
 takes the first ones in memory instead). Source: Darknet, convolutional_layer.c.
+
+Lesson: lessons/03_convolution.py
 """
 
 from __future__ import annotations

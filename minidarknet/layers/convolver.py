@@ -7,6 +7,8 @@
 
 All four are the tile of `kernels/tile.py`. Nothing here is arithmetic; the layer itself is in `convolutional.py`.
 A method never depends on the batch or the number of threads, so neither do the bits of its result.
+
+Lesson: lessons/04_speed_ladder.py
 """
 
 from __future__ import annotations

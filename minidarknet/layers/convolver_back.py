@@ -11,6 +11,8 @@
 
 Where the windows have a stride, or more padding than size - 1, the output's gradient is first spread over a larger
 plane, with zeros between its numbers. Nothing here is arithmetic.
+
+Lesson: lessons/03_convolution.py
 """
 
 from __future__ import annotations

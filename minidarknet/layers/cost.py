@@ -4,6 +4,8 @@
 
 Without a truth its output is all zeros, and a network's answer is the output of the layer before. `scale` matters to
 training only. Source: Darknet, cost_layer.c, blas.c.
+
+Lesson: lessons/08_softmax_and_loss.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
                   . . . .
 
 The oldest Darknet networks begin with it. Source: Darknet, crop_layer.c.
+
+Lesson: lessons/01_pictures.py
 """
 
 from __future__ import annotations
@@ -50,13 +52,13 @@ class Crop(Layer):
     def forward(self, *inputs: Array, run: Run) -> Array:
         (x,) = inputs
         output = self.output[: len(x)]
-        output[:] = self._window(x, run)
+        output[:] = self.cut(x, run)
         if not self.options.noadjust:
             output *= np.float32(2)
             output -= np.float32(1)
         return output
 
-    def _window(self, pictures: Array, run: Run) -> Array:
+    def cut(self, pictures: Array, run: Run) -> Array:
         """What is cut out of pictures, as a view; in training at one random place for the whole batch."""
         height, width = self.out_shape.height, self.out_shape.width
         high, wide = self.in_shape.height - height, self.in_shape.width - width
@@ -74,7 +76,7 @@ class Crop(Layer):
         (grad_input,) = grad_inputs
         if grad_input is not None:
             grad_input[:] = 0
-            self._window(grad_input, run)[:] = grad_output if self.options.noadjust else 2 * grad_output
+            self.cut(grad_input, run)[:] = grad_output if self.options.noadjust else 2 * grad_output
 
     def table_row(self) -> str:
         i, o = self.in_shape, self.out_shape

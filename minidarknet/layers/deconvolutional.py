@@ -8,6 +8,8 @@
     out = (in - 1) * stride + size - 2 * padding
 
 The weights are (channels of the input, filters, size, size). Source: Darknet, deconvolutional_layer.c.
+
+Lesson: lessons/03_convolution.py
 """
 
 from __future__ import annotations

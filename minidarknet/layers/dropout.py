@@ -3,6 +3,8 @@
     1 2 3 4    with p = 0.5    ->    0 4 0 8   in training        1 2 3 4   when predicting
 
 When predicting it does nothing at all. Source: Darknet, dropout_layer.c.
+
+Lesson: lessons/12_data.py
 """
 
 from __future__ import annotations
@@ -62,8 +64,10 @@ class Dropout(Layer):
         self, inputs: Sequence[Array], grad_output: Array, grad_inputs: Sequence[Array | None], run: Run
     ) -> None:
         (x,), (grad_input,) = inputs, grad_inputs
-        if grad_input is not None:
+        if grad_input is not None and run.training:
             np.multiply(grad_output, self._kept(x)[1], out=grad_input)
+        elif grad_input is not None:
+            grad_input[:] = grad_output
 
     def table_row(self) -> str:
         size = self.in_shape.size

@@ -4,6 +4,8 @@
 
 Which of the two stands in the middle is the cfg's `batch_normalize`. In training, batch norm takes the mean and the
 variance of the batch itself, and the products are kept for the way back.
+
+Lesson: lessons/07_batch_norm.py
 """
 
 from __future__ import annotations

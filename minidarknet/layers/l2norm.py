@@ -3,6 +3,8 @@
     channels 3 and 4 of a pixel   ->   0.6 and 0.8        the length is sqrt(3^2 + 4^2) = 5
 
 There is no epsilon: a pixel whose channels are all 0 gives NaN, as in Darknet. Source: Darknet, l2norm_layer.c.
+
+Lesson: lessons/07_batch_norm.py
 """
 
 from __future__ import annotations

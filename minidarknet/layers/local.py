@@ -9,6 +9,8 @@
 
 With pad=1 only size 3 fits together; Darknet computes other sizes all the same, and so does this. The biases are one
 for every output number. Source: Darknet, local_layer.c.
+
+Lesson: lessons/03_convolution.py
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
     scores 2 0 -2   ->   0.88 0.50 0.12        1 / (1 + exp(-score)), loss -log(p) where the truth is 1, else -log(1-p)
 
 Source: Darknet, logistic_layer.c.
+
+Lesson: lessons/08_softmax_and_loss.py
 """
 
 from __future__ import annotations

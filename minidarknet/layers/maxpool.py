@@ -9,6 +9,8 @@
     out = (in + padding - size) / stride + 1        windows start at -(padding / 2), both divisions rounded down
 
 Source: Darknet, maxpool_layer.c.
+
+Lesson: lessons/05_pooling.py
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ What differs from the paper (AlexNet, 2012), because files trained with Darknet 
 size, and the channel number size / 2 never counts. Darknet keeps a running sum and forgets to add that channel when it
 begins, yet subtracts it later; for every channel this comes to the full sum less that one square. With a large alpha
 the bracket can become negative and the result NaN. Source: Darknet, normalization_layer.c.
+
+Lesson: lessons/07_batch_norm.py
 """
 
 from __future__ import annotations

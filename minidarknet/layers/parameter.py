@@ -1,8 +1,12 @@
-"""What a layer learns or keeps: its parameters, and how they begin."""
+"""What a layer learns or keeps: its parameters, and how they begin.
+
+Lesson: lessons/11_sgd.py
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +101,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """How many numbers it has."""
-        return int(np.prod(self.shape, dtype=object))
+        return prod(self.shape)
 
     @property
     def value(self) -> Array:

@@ -10,6 +10,8 @@ One would cut the blocks out of the image itself. Darknet reads the memory of it
 stride^2, height * stride, width * stride) first; what YOLOv2 learned depends on it, so it is kept. `reverse` makes the
 sides longer instead: for an image of the same shape it moves the same numbers back. `flatten` puts the channels
 innermost, `extra` appends zeros. Source: Darknet, reorg_layer.c, blas.c.
+
+Lesson: lessons/01_pictures.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 
 Negative numbers count back from this layer, others from the first. Where the pictures have different sizes, the result
 is a plain vector that only layers without a window may follow. Source: Darknet, route_layer.c.
+
+Lesson: lessons/14_fire_and_residuals.py
 """
 
 from __future__ import annotations

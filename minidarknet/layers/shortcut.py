@@ -6,6 +6,8 @@
 Where the two differ in size, only what they share is added: the first channels of the one with more, and every k-th
 pixel where one is k times as large. What is not shared is copied as it is, without alpha. Source: Darknet, blas.c
 (shortcut_cpu), shortcut_layer.c.
+
+Lesson: lessons/14_fire_and_residuals.py
 """
 
 from __future__ import annotations

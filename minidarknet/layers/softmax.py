@@ -7,6 +7,8 @@ the probabilities more alike. With groups, the numbers are split into that many 
 
 The loss of a truth is the sum of -log(p) over the classes whose truth is not 0. Darknet does not weigh it with the
 truth's value, and neither does this. Source: Darknet, softmax_layer.c, blas.c.
+
+Lesson: lessons/08_softmax_and_loss.py
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
                        3 3 4 4        3 3 4 4
 
 Every number is multiplied by `scale`. Source: Darknet, upsample_layer.c.
+
+Lesson: lessons/05_pooling.py
 """
 
 from __future__ import annotations

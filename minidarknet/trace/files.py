@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
@@ -19,9 +20,9 @@ from minidarknet.trace.records import Trace
 Path = str | PathLike[str]
 
 
-def to_json(run: Trace) -> str:
-    """All but the arrays; NaN and infinity, which JSON lacks, cannot occur, as all statistics are of finite numbers."""
-    return json.dumps(run.as_dict(), indent=1, allow_nan=False)
+def to_json(run: Trace, more: Mapping[str, Any] | None = None) -> str:
+    """All but the arrays, and what else is to be said; NaN and infinity, which JSON lacks, cannot occur."""
+    return json.dumps({**run.as_dict(), **(more or {})}, indent=1, allow_nan=False)
 
 
 def to_csv(run: Trace) -> str:

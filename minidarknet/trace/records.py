@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -11,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, survey
+from minidarknet.kernels.survey import HIGH, LOW, ODD, SQUARES, SUM, ZEROS, sampled_histogram, survey
 from minidarknet.layers.base import Layer
 from minidarknet.layers.parameter import Array
 from minidarknet.network import Network
 from minidarknet.shapes import Shape
+from minidarknet.trace.inputs import odd_range
 
 #: The version of what `Trace.as_dict` gives; see docs/trace.md.
 SCHEMA = 1
 #: Bars of a histogram, and how many numbers it is drawn from: some, at even distances, as all would take too long.
-BARS, SAMPLE = 16, 4096
+BARS, SAMPLE = 16, 2048
 #: Activations whose curve is flat at both ends, and from where on a number counts as saturated.
 SATURATED = {"logistic": (0.01, 0.99), "tanh": (-0.99, 0.99), "loggy": (-0.99, 0.99), "hardtan": (-1.0, 1.0)}
 
@@ -116,6 +118,7 @@ class Trace:
             "schema": SCHEMA,
             "cfg": self.cfg,
             "input": list(self.input.shape),
+            "doubt": odd_range(self.input),
             "stages": [stage.as_dict() for stage in self.stages],
         }
 
@@ -170,10 +173,11 @@ def describe(
     """The record of one stage; `read` are the shapes that its layer reads, `first` is the layer's first stage."""
     batch, channels = array.shape[:2]
     facts = np.empty((batch * channels, 6))
-    survey(facts, array.reshape(batch * channels, -1))
+    with np.errstate(all="ignore"):  # numbers that are not finite are counted
+        survey(facts, array.reshape(batch * channels, -1))
     odd = int(facts[:, ODD].sum())
     count = max(array.size - odd, 1)
-    mean = facts[:, SUM].sum() / count
+    mean, std = _moments(array, facts[:, SUM].sum() / count, facts[:, SQUARES].sum() / count)
     lows, highs = (facts[:, column].reshape(batch, channels) for column in (LOW, HIGH))
     same = lows.min(axis=0) == highs.max(axis=0)
     histogram, edges = _histogram(array)
@@ -191,8 +195,8 @@ def describe(
         seconds=seconds,
         minimum=float(lows.min()),
         maximum=float(highs.max()),
-        mean=float(mean),
-        std=float(np.sqrt(max(facts[:, SQUARES].sum() / count - mean * mean, 0.0))),
+        mean=mean,
+        std=std,
         zeros=float(facts[:, ZEROS].sum() / array.size),
         saturated=_saturated(name, array),
         dead=[int(channel) for channel in np.flatnonzero(same)] if array.size > batch * channels else [],
@@ -202,6 +206,14 @@ def describe(
         edges=edges,
         array=array.copy() if keep else None,
     )
+
+
+def _moments(array: Array, mean: float, squares: float) -> tuple[float, float]:
+    """Mean and deviation from the means of numbers and squares, unless these were too large for float32."""
+    if math.isfinite(mean) and math.isfinite(squares):
+        return float(mean), math.sqrt(max(squares - mean * mean, 0.0))
+    some = array[np.isfinite(array)].astype(np.float64)
+    return float(some.mean()), float(some.std())
 
 
 def first_odd(array: Array) -> tuple[int, ...]:
@@ -217,12 +229,9 @@ def sample(array: Array) -> NDArray[np.float32]:
 
 
 def _histogram(array: Array) -> tuple[list[int], tuple[float, float]]:
-    some = sample(array).astype(np.float64)  # in float32 the distance of two huge numbers would overflow
-    if not some.size:
-        return [0] * BARS, (0.0, 0.0)
-    low, high = float(some.min()), float(some.max())
-    counts, _ = np.histogram(some, BARS, (low, high) if high > low else (low - 0.5, low + 0.5))
-    return [int(count) for count in counts], (low, high)
+    counts = np.empty(BARS, np.int64)
+    low, high = sampled_histogram(counts, array.reshape(-1), max(1, array.size // SAMPLE))
+    return counts.tolist(), (float(low), float(high)) if counts.any() else (0.0, 0.0)
 
 
 def _saturated(name: str, array: Array) -> float:

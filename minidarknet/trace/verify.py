@@ -1,8 +1,7 @@
 """Proving a trace: every stage computed once more, from the recorded input, in float64 and as plainly as possible.
 
 Nothing of the kernels is used here. What is compared is one stage at a time, so that an error does not travel: the
-bound is for a single stage. Layers that few networks have (deconvolutional, local, reorg) have no second way here, and
-are named as not checked.
+bound is for a single stage.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ EPSILON, LOWEST = 1e-6, float(np.finfo(np.float32).min)
 class Check:
     """One stage: how far it lies from its float64 value, absolute and as a share of its largest number.
 
-    None where there is no second way to compute it.
+    None where there is nothing to compare it with.
     """
 
     stage: Stage
@@ -80,7 +79,8 @@ def _expected(layer: Layer, name: str, inputs: list[Any], before: Any) -> Number
 
 def curve(name: str, x: Numbers) -> Numbers:
     """An activation, by its definition."""
-    logistic = 1 / (1 + np.exp(-x))
+    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1 / infinity the right 0
+        logistic = 1 / (1 + np.exp(-x))
     power = np.expm1(np.minimum(x, 0))
     curves: dict[str, Callable[[], Any]] = {
         "linear": lambda: x,
@@ -120,6 +120,54 @@ def convolutional(layer: Any, inputs: list[Numbers]) -> Numbers:
 
 def connected(layer: Any, inputs: list[Numbers]) -> Numbers:
     return np.asarray(inputs[0].reshape(len(inputs[0]), -1) @ layer.weights.value.astype(np.float64).T)
+
+
+def local(layer: Any, inputs: list[Numbers]) -> Numbers:
+    """Place by place: the window there, with the filters and biases of that place."""
+    o, p, out = layer.options, layer.options.pad, layer.out_shape
+    weights = layer.weights.value.astype(np.float64).reshape(out.height * out.width, o.filters, -1)
+    biases = layer.biases.value.astype(np.float64).reshape(o.filters, out.height, out.width)
+    reach = o.size + o.stride  # with pad=1 and other sizes than 3, windows go further out than the padding
+    padded = np.pad(inputs[0], ((0, 0), (0, 0), (p, p + reach), (p, p + reach)))
+    sums = np.zeros((len(padded), o.filters, out.height, out.width))
+    for y, x in np.ndindex(out.height, out.width):
+        top, left = y * o.stride, x * o.stride
+        seen = padded[:, :, top : top + o.size, left : left + o.size].reshape(len(padded), -1)
+        sums[:, :, y, x] = seen @ weights[y * out.width + x].T
+    return curve(o.activation, sums + biases)
+
+
+def deconvolutional(layer: Any, inputs: list[Numbers]) -> Numbers:
+    """Cell by cell of the filters: what each paints, all over the picture; then the padding is cut off."""
+    o, p, (x,), out = layer.options, layer.padding, inputs, layer.out_shape
+    weights = layer.weights.value.astype(np.float64)
+    height, width = ((side - 1) * o.stride + o.size for side in x.shape[2:])
+    painted = np.zeros((len(x), o.filters, height, width))
+    for ky, kx in np.ndindex(o.size, o.size):
+        share = np.tensordot(x, weights[:, :, ky, kx], axes=(1, 0)).transpose(0, 3, 1, 2)
+        painted[:, :, ky :: o.stride, kx :: o.stride][:, :, : x.shape[2], : x.shape[3]] += share
+    return painted[:, :, p : p + out.height, p : p + out.width]
+
+
+def reorg(layer: Any, inputs: list[Numbers]) -> Numbers:
+    """Number by number, by Darknet's own formula (blas.c, reorg_cpu and flatten)."""
+    o, shape, (x,) = layer.options, layer.in_shape, inputs
+    flat = x.reshape(len(x), -1)
+    if o.extra:
+        return np.concatenate([flat, np.zeros((len(x), o.extra))], axis=1)
+    if o.flatten:
+        order = np.arange(shape.size).reshape(shape.channels, -1).T.reshape(-1)  # channels innermost
+        return flat[:, np.argsort(order) if o.reverse else order]
+    s, part = o.stride, shape.channels // o.stride**2
+    k, j, i = (axis.reshape(-1) for axis in np.indices(shape.array_shape))
+    offset = k // part
+    far = i * s + offset % s + shape.width * s * (j * s + offset // s + shape.height * s * (k % part))
+    result = np.empty_like(flat)
+    if o.reverse:
+        result[:, far] = flat
+    else:
+        result[:] = flat[:, far]
+    return result
 
 
 def maxpool(layer: Any, inputs: list[Numbers]) -> Numbers:
@@ -190,6 +238,9 @@ def crop(layer: Any, inputs: list[Numbers]) -> Numbers:
 WAYS: dict[str, Callable[[Any, list[Numbers]], Numbers]] = {
     "convolutional": convolutional,
     "connected": connected,
+    "deconvolutional": deconvolutional,
+    "local": local,
+    "reorg": reorg,
     "maxpool": maxpool,
     "avgpool": lambda layer, inputs: np.asarray(inputs[0].mean(axis=(2, 3))),
     "softmax": softmax,
