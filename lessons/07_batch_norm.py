@@ -21,8 +21,8 @@
 #
 # **You need** lesson 3 (convolution) and lesson 6 (activations).
 #
-# *In the package:* `minidarknet/layers/batchnorm.py`, `minidarknet/layers/finish.py`,
-# `minidarknet/kernels/statistics.py`, `minidarknet/kernels/normalize.py`
+# *In the package:* `minidarknet/layers/batchnorm.py`, `minidarknet/layers/finish.py`, `minidarknet/kernels/normalize.py`,
+# `minidarknet/kernels/statistics.py`; relatives: `minidarknet/layers/normalization.py`, `minidarknet/layers/l2norm.py`
 
 # %%
 import time
@@ -216,8 +216,7 @@ true, darknets = np.empty_like(x32), np.empty_like(x32)
 layer.backward([x32], d.astype(np.float32), [true], run)
 assert np.abs(true - back).max() < 1e-6 * np.abs(back).max()
 assert np.allclose(layer.batch_norm.scales.grad, scale_back, rtol=1e-5)
-run.quirks = True
-layer.backward([x32], d.astype(np.float32), [darknets], run)
+layer.backward([x32], d.astype(np.float32), [darknets], Run(run.workspace, training=True, quirks=True))
 print(f"Darknet's own gradient is {np.abs(darknets - true).max() / np.abs(true).max():.1%} off")
 
 # %% [markdown]
@@ -297,4 +296,5 @@ check("7.3", frozen_back)
 
 # %% [markdown]
 # ## Where next
-# Lesson 8 makes probabilities of the last numbers. Read `minidarknet/kernels/statistics.py` now: you have built it.
+# Lesson 8 makes probabilities of the last numbers. Batch norm's relatives need no batch: `normalization.py` divides by
+# what neighbouring channels have at the same cell, `l2norm.py` by the length of a cell's channels as a vector.

@@ -22,7 +22,8 @@
 #
 # **You need** lesson 10 (gradients).
 #
-# *In the package:* `minidarknet/optimizers.py`, `minidarknet/schedules.py`, `minidarknet/kernels/update.py`
+# *In the package:* `minidarknet/optimizers.py`, `minidarknet/schedules.py`, `minidarknet/kernels/update.py`,
+# `minidarknet/layers/parameter.py`
 
 # %%
 import time

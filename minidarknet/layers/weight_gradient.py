@@ -5,6 +5,8 @@
     sums        everything else
 
 None depends on the number of threads, so neither do the bits. Nothing here is arithmetic.
+
+Lesson: lessons/03_convolution.py
 """
 
 from __future__ import annotations
