@@ -21,8 +21,8 @@
 #
 # **You need** lesson 3 (convolution) and lesson 6 (activations).
 #
-# *In the package:* `minidarknet/layers/batchnorm.py`, `minidarknet/layers/finish.py`, `minidarknet/kernels/normalize.py`,
-# `minidarknet/kernels/statistics.py`; relatives: `minidarknet/layers/normalization.py`, `minidarknet/layers/l2norm.py`
+# *In the package:* `minidarknet/layers/batchnorm.py`, `minidarknet/layers/finish.py`, `minidarknet/layers/l2norm.py`,
+# `minidarknet/layers/normalization.py`, `minidarknet/kernels/statistics.py`, `minidarknet/kernels/normalize.py`
 
 # %%
 import time
