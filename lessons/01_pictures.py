@@ -21,7 +21,8 @@
 #
 # **You need** lesson 0.
 #
-# *In the package:* `minidarknet/images.py`, `minidarknet/resize.py`, `minidarknet/preprocess.py`
+# *In the package:* `minidarknet/images.py`, `minidarknet/resize.py`, `minidarknet/preprocess.py`;
+# layers that move pixels: `minidarknet/layers/crop.py`, `minidarknet/layers/reorg.py`
 
 # %%
 from tempfile import TemporaryDirectory

@@ -23,7 +23,8 @@
 #
 # *In the package:* `minidarknet/cfg.py`, `minidarknet/options.py`, `minidarknet/shapes.py`, `minidarknet/network.py`,
 # `minidarknet/layers/convolutional.py`, `minidarknet/layers/maxpool.py`, `minidarknet/layers/avgpool.py`,
-# `minidarknet/layers/route.py`, `minidarknet/layers/dropout.py`, `minidarknet/layers/softmax.py`
+# `minidarknet/layers/route.py`, `minidarknet/layers/dropout.py`, `minidarknet/layers/softmax.py`,
+# `minidarknet/layers/base.py`
 
 # %%
 from math import prod

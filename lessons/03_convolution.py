@@ -21,7 +21,9 @@
 #
 # **You need** lessons 1 and 2: a picture is an array (channels, height, width), a cfg section becomes a layer.
 #
-# *In the package:* `minidarknet/layers/convolutional.py`, `minidarknet/layers/convolver_back.py`
+# *In the package:* `minidarknet/layers/convolutional.py`, `minidarknet/layers/convolver_back.py`,
+# `minidarknet/layers/weight_gradient.py`; relatives: `minidarknet/layers/local.py`,
+# `minidarknet/layers/deconvolutional.py`
 # %%
 from time import perf_counter
 

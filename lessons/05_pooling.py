@@ -21,7 +21,8 @@
 #
 # **You need** lesson 3: windows, stride, padding, and gradients checked by nudging.
 #
-# *In the package:* `minidarknet/layers/maxpool.py`, `minidarknet/layers/avgpool.py`
+# *In the package:* `minidarknet/layers/maxpool.py`, `minidarknet/layers/avgpool.py`;
+# the other direction: `minidarknet/layers/upsample.py`
 # %%
 from timeit import repeat
 
