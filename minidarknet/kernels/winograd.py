@@ -53,6 +53,9 @@ from minidarknet.kernels.patches import FEW, turn_patches, turn_patches_apart
 from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
 from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
 
+#: Channels whose filters are turned at a time.
+TOGETHER = 4
+
 
 @scalar
 def multiply(
@@ -247,27 +250,29 @@ def pack_winograd(weights: Floats) -> Floats:
 def turn_filters(packed: Floats, weights: Floats, g: NDArray[np.float64]) -> None:
     """Write G filter G' of each filter and channel into packed, as `pack_winograd` says; in float64.
 
-    A block's filters are turned side by side: the innermost loops run over them.
+    The filters of a block for TOGETHER channels are turned side by side: the innermost loops run over them, and what is
+    written lies side by side as well.
     """
     filters, channels = weights.shape[:2]
-    for task in prange((filters + BLOCK - 1) // BLOCK * channels):
-        block, c = np.int64(task) // channels, np.int64(task) % channels
-        count = min(BLOCK, filters - block * BLOCK)
-        cells, half = np.zeros((3, 3, BLOCK)), np.empty((IN, 3, BLOCK))
+    groups = (channels + TOGETHER - 1) // TOGETHER
+    for task in prange((filters + BLOCK - 1) // BLOCK * groups):
+        block, first = np.int64(task) // groups, np.int64(task) % groups * TOGETHER
+        count, more = min(BLOCK, filters - block * BLOCK), min(TOGETHER, channels - first)
+        cells, half = np.zeros((3, 3, TOGETHER * BLOCK)), np.empty((IN, 3, TOGETHER * BLOCK))
         for lane in range(count):
-            for y in range(3):
-                for x in range(3):
-                    cells[y, x, lane] = weights[block * BLOCK + lane, c, y, x]
+            for c in range(more):
+                for y in range(3):
+                    for x in range(3):
+                        cells[y, x, c * BLOCK + lane] = weights[block * BLOCK + lane, first + c, y, x]
         for i in range(IN):
             for x in range(3):
-                for lane in range(BLOCK):
+                for lane in range(TOGETHER * BLOCK):
                     half[i, x, lane] = (
                         g[i, 0] * cells[0, x, lane] + g[i, 1] * cells[1, x, lane] + g[i, 2] * cells[2, x, lane]
                     )
         for i in range(IN):
             for j in range(IN):
-                place = ((block * FREQUENCIES + IN * i + j) * channels + c) * BLOCK
-                for lane in range(BLOCK):
-                    packed[place + lane] = (
-                        half[i, 0, lane] * g[j, 0] + half[i, 1, lane] * g[j, 1] + half[i, 2, lane] * g[j, 2]
-                    )
+                place = ((block * FREQUENCIES + IN * i + j) * channels + first) * BLOCK
+                run = packed[place : place + more * BLOCK]
+                for lane in range(len(run)):
+                    run[lane] = half[i, 0, lane] * g[j, 0] + half[i, 1, lane] * g[j, 1] + half[i, 2, lane] * g[j, 2]
