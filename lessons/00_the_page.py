@@ -55,7 +55,7 @@ from minidarknet.course import check
 #
 # Nearly all the work of these networks is *convolution*: a small window slides over the picture. Wherever it stands,
 # each cell below it is multiplied by a *weight*, and the products are added up to one output number. The weights are
-# the same at every place. A set of weights is called a *filter*; training finds its numbers. Lesson 3 has more of it.
+# the same at every place. A set of weights is called a *filter*; training finds its numbers.
 
 # %%
 PICTURE = np.array([[1, 2, 0, 1], [0, 1, 3, 1], [2, 1, 0, 0], [1, 0, 1, 2]])
@@ -189,9 +189,11 @@ for name, (call, count) in zip(("Python loop", "compiled loop", "product of matr
 #
 # The package builds a network from a *cfg* file (lesson 2), and prints Darknet's own layer table, whose last column is
 # our count; so does `minidarknet summary tiny`. Its `flops()` of a convolution is one line: twice the size of the
-# weights, (filters, channels, size, size), times rows and columns. In the table, `3 x 3 / 1` is a 3x3 window with a
-# stride of 1, and `224 x 224 x   3` are width, height and channels. The last two layers make the mean of each class's
-# plane, and probabilities of these means. Below the table: the four networks, beside the page.
+# weights, (filters, channels, size, size), times rows and columns.
+#
+# In the table, `3 x 3 / 1` is a 3x3 window with a stride of 1, and `224 x 224 x   3` are width, height and channels.
+# The last two layers make the mean of each class's plane, and probabilities of these means. Below the table: the four
+# networks, beside the page.
 
 # %%
 from minidarknet.network import Network
