@@ -39,9 +39,10 @@ from minidarknet.course import check
 # ## A network for 4x4 pixels, drawn
 #
 # A *cfg* is text. Each `[section]` is a layer, in order; the first, `[net]`, describes the input. Below a section stand
-# its options as `key=value`. Each layer makes one *shape* (channels, height, width) of another. A *max pool* keeps the
-# largest cell of each window, a *route* joins the channels of earlier layers, of which -1 is the one just before it,
-# and an *average pool* makes a single cell of each channel: the mean.
+# its options as `key=value`. Each layer makes one *shape* (channels, height, width) of another.
+#
+# A *max pool* keeps the largest cell of each window. A *route* joins the channels of earlier layers: -1 is the one just
+# before it, -2 the one before that. An *average pool* makes a single cell of each channel, the mean.
 
 # %%
 TEXT = """[net]
@@ -108,8 +109,8 @@ assert [name for name, _ in read(TEXT)[1:]] == [name.split()[1] for name in NAME
 #
 # The word *padding* means two things, for historical reasons: a
 # convolution's is what is added at *each* end, a max pool's is the *total*. The latter is size - 1 by default, and half
-# of it, rounded down, stands before the first cell. In a convolution `pad=1` is short for `padding=size//2`, by which
-# a window of 3 keeps the size at stride 1, and is not a padding of 1.
+# of it, rounded down, stands before the first cell. In a convolution `pad=1` is a switch and no number: it means
+# `padding=size//2`, with which an odd window keeps the size at stride 1.
 
 
 # %%
