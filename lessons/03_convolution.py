@@ -46,9 +46,10 @@ def draw_grid(axes, numbers, title, marked=(), color="#E69F00"):
 # %% [markdown]
 # ## One window, one number
 # A *filter* is a small array of numbers, its *weights*. It lies on a *window* of the picture: each number of the window
-# is multiplied by the weight on top of it, and the products are added up. Then the window moves on by one cell. Of two
-# windows with equally large numbers, the one that looks more like the filter has the larger sum. (Mathematicians turn
-# the filter about first, and call this a cross-correlation; where the weights are learned it makes no difference.)
+# is multiplied by the weight on top of it, and the products are added up. Then the window moves on by one cell.
+#
+# Of two windows that are equally bright, the one that looks more like the filter has the larger sum. (In mathematics a
+# convolution turns the filter about first, and this is a *cross-correlation*. Weights that are learned do not mind.)
 # %%
 image = np.array([[1, 0, 2, 1], [0, 1, 0, 2], [3, 1, 2, 0], [1, 0, 1, 1]], np.float64)
 kernel = np.eye(3)  # looks for lines from the top left to the bottom right
@@ -126,9 +127,9 @@ plt.show()
 # %% [markdown]
 # ## The way back
 # To learn, a network must know: if I nudge this number a little, how does the *loss* change, the one number that says
-# how wrong the answer was? That ratio is the *gradient* by this number, a derivative. The
-# layer that read our outputs hands us the gradient $g$ by each of them. We work out the gradients by our weights, to
-# learn from, and by our inputs, to hand on to the layer before us.
+# how wrong the answer was? That ratio is the *gradient* by this number, a derivative. The layer that read our outputs
+# hands us the gradient $g$ by each of them. We work out the gradients by our weights, to learn from, and by our inputs,
+# to hand on to the layer before us.
 #
 # An output is a sum of products, $\dots + w x + \dots$ Nudge $w$ by $\varepsilon$: this output moves by
 # $\varepsilon x$, and the loss by $\varepsilon g x$. A weight is in many sums, and what they do to the loss adds up:
@@ -205,8 +206,8 @@ for name, function in [("Python", convolve), ("compiled", quick)]:
 # %% [markdown]
 # ## Now the real one
 # The package's layer gets the same numbers. Its sums are float32 and in another order, so the last digits differ: we
-# allow 0.0001. The section says `activation=linear`, so nothing happens to the sums. On
-# the way back, it *writes* the gradient by its input, and *adds* to those of its parameters.
+# allow 0.0001. The section says `activation=linear`, so nothing happens to the sums. On the way back, it
+# *writes* the gradient by its input, and *adds* to those of its parameters.
 # %%
 from minidarknet.cfg import parse_cfg
 from minidarknet.layers.base import Run

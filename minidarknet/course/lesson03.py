@@ -10,6 +10,11 @@ import numpy as np
 from minidarknet.course.checking import Exercise, expect, fail
 
 
+def typed(numbers: Any) -> str:
+    """An array as a learner would type it: 2 for 2.0."""
+    return f"[{', '.join(map(typed, numbers))}]" if np.ndim(numbers) else f"{numbers:g}"
+
+
 def predict(answer: Callable[..., Any]) -> None:
     cases: list[tuple[tuple[int, ...], list[tuple[int, ...]], tuple[int, ...]]] = [
         ((3, 32, 48), [(16, 3, 1, 1), (8, 3, 2, 1)], (8, 16, 24)),
@@ -30,7 +35,7 @@ def border(answer: Callable[..., Any]) -> None:
         image, kernel = (generator.integers(1, 10, shape) + part for shape in ((height, width), (size, size)))
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(image, padding), (size, size))
         expected = np.einsum("yxij,ij->yx", windows, kernel)
-        what = f"image {image.tolist()}, filter {kernel.tolist()}, padding {padding}"
+        what = f"convolve_plane({typed(image)}, {typed(kernel)}, {padding})"
         expect(what, answer(image.copy(), kernel.copy(), padding), expected, 1e-9)
 
 
@@ -49,8 +54,7 @@ def line_back(answer: Callable[..., Any]) -> None:
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             kind = "None: is there a `return`?" if found is None else type(found).__name__
             fail(f"expected two arrays, the gradients by x and by w; found {kind}")
-        given = (str(numbers.tolist()) for numbers in (x, w, grad))
-        what = f"line_back({', '.join(given)}, {stride})"
+        what = f"line_back({typed(x)}, {typed(w)}, {typed(grad)}, {stride})"
         expect(f"{what}: the gradient by x", found[0], seen @ grad, 1e-9)
         expect(f"{what}: the gradient by w", found[1], grad @ windows, 1e-9)
 
