@@ -36,8 +36,8 @@ from minidarknet.course import check
 # ## The page
 #
 # Darknet is a program in C that runs and trains neural networks: programs whose numbers are not chosen by a person, but
-# found from examples (*training*). [A page of its site](https://pjreddie.com/darknet/tiny-darknet/) compares four
-# that name what a photo shows, one of 1000 *classes*, and argues: a small *file* is no use if the network is slow. It
+# found from examples (*training*). [A page of its site](https://pjreddie.com/darknet/tiny-darknet/) compares four which
+# name what a photo shows, one of 1000 *classes*, and argues: a small *file* is no use if the network is slow. It
 # presents Tiny Darknet, which is as accurate as AlexNet with fewer operations, and smaller than SqueezeNet.
 #
 # | | top-1 | top-5 | operations | size |

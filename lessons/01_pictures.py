@@ -206,8 +206,8 @@ assert np.allclose(grown, np.interp(edges, range(4), ROW), atol=1e-6)  # the tri
 #
 # `letterbox` makes the whole picture fit *inside* of the network's size, with grey around it; `fit` makes it *cover*
 # that size, and the network runs on the larger picture, which only gives its windows more places. All sizes and
-# offsets are whole numbers, rounded down. `center` cuts the largest square, then resizes; `crop` resizes as `fit`, then
-# cuts, which gives nearly the same picture; `stretch` resizes each side by itself.
+# offsets are whole numbers, rounded down. `center` cuts the square in the middle, then resizes; `crop` resizes as
+# `fit`, then cuts, which gives nearly the same picture; `stretch` resizes each side by itself.
 
 # %%
 boxed = np.full((3, 64, 64), 0.5, np.float32)

@@ -107,10 +107,10 @@ assert [name for name, _ in read(TEXT)[1:]] == [name.split()[1] for name in NAME
 # What is not said has a *default*: the second convolution has `size=1` and `stride=1`. Along a side, a window of `size`
 # takes `(side + padding - size) // stride + 1` places, where `padding` is what both ends have together.
 #
-# The word *padding* means two things, for historical reasons: a
-# convolution's is what is added at *each* end, a max pool's is the *total*. The latter is size - 1 by default, and half
-# of it, rounded down, stands before the first cell. In a convolution `pad=1` is a switch and no number: it means
-# `padding=size//2`, with which an odd window keeps the size at stride 1.
+# In a cfg the word *padding* means two things, for historical reasons: a convolution's is what is added at *each* end,
+# a max pool's is the *total*. The latter is size - 1 by default, and half of it, rounded down, stands before the first
+# cell. In a convolution `pad=1` is a switch and no number: it means `padding=size//2`, with which an odd window keeps
+# the size at stride 1.
 
 
 # %%
