@@ -16,7 +16,7 @@
 #
 # **You will learn**
 # - what a multiply-add is, and why Darknet counts it as two operations: one BFLOP is 10⁹ of them;
-# - to work out the operations and the parameters of a convolution from its geometry alone;
+# - to work out the operations and the parameters of a convolution from a few whole numbers alone;
 # - why few parameters do not mean few operations, and why SqueezeNet's printed 2.17 is 1.72 by the same count.
 #
 # **You need** Python and a little NumPy. No deep learning: every term is explained where it first comes.
@@ -35,9 +35,10 @@ from minidarknet.course import check
 # %% [markdown]
 # ## The page
 #
-# Darknet is a program in C that runs and trains neural networks. A page of its site compares four networks that name
-# what a photo shows, one of 1000 classes, and argues: a small *file* is no use if the network is slow. It presents
-# Tiny Darknet, which is as accurate as AlexNet with fewer operations, and smaller than SqueezeNet.
+# Darknet is a program in C that runs and trains neural networks: programs whose numbers are not chosen by a person, but
+# found from examples (*training*). [A page of its site](https://pjreddie.com/darknet/tiny-darknet/) compares four which
+# name what a photo shows, one of 1000 *classes*, and argues: a small *file* is no use if the network is slow. It
+# presents Tiny Darknet, which is as accurate as AlexNet with fewer operations, and smaller than SqueezeNet.
 #
 # | | top-1 | top-5 | operations | size |
 # | --- | --- | --- | --- | --- |
@@ -47,7 +48,8 @@ from minidarknet.course import check
 # | Tiny Darknet | 58.7 | 81.7 | 0.98 Bn | 4.0 MB |
 #
 # *Top-1* is the share of photos whose class the network names first, in per cent; *top-5* the share that has it among
-# the first five. This lesson explains the other two columns.
+# the first five. This lesson explains the other two columns. *Bn* is a billion, 10⁹; the operations are those for one
+# photo, and the size is that of the file.
 #
 # ## A 4x4 picture, drawn
 #
@@ -69,7 +71,7 @@ for axis, numbers, title, mark in zip(axes, (PICTURE, FILTER, OUTPUT), titles, m
         axis.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=14)
     axis.set(title=title, aspect="equal", ylim=(len(numbers), 0))
     axis.axis("off")
-figure.suptitle("Nine products make one output number. Here 1 - 4·3 + 1 = -10; the other six products are 0.", y=0.06)
+figure.suptitle("Nine products make one output number. Here 1 - 4·3 + 1 = -10; the other six products are 0.", y=0.13)
 plt.show()
 
 # %% [markdown]
@@ -96,7 +98,7 @@ def convolve_and_count(picture, filters, stride, padding):
     return output, count
 
 
-output, count = convolve_and_count(PICTURE[None], FILTER[None, None], stride=1, padding=0)
+output, count = convolve_and_count(PICTURE[None], FILTER[None, None], stride=1, padding=0)  # None adds an axis of 1
 assert (output[0].tolist(), count) == (OUTPUT.tolist(), 4 * 9)  # as drawn
 
 # %% [markdown]
@@ -104,8 +106,8 @@ assert (output[0].tolist(), count) == (OUTPUT.tolist(), 4 * 9)  # as drawn
 #
 #     multiply-adds = filters * rows * columns * channels * size * size
 #
-# Darknet counts a multiply-add as **two** operations, a product and a sum. It counts nothing else: pooling,
-# activations and normalisation touch each number once or a few times, not hundreds of times.
+# Darknet counts a multiply-add as **two** operations, a product and a sum. It counts nothing else: what other layers
+# do (lessons 5 to 7) touches each number once or a few times, not hundreds of times. 10⁹ operations are a *BFLOP*.
 
 
 # %%
@@ -159,11 +161,11 @@ plt.show()
 
 # %% [markdown]
 # These are the page's 0.98 Bn, and its 4.0 MB, if a MB is 2²⁰ bytes (a MiB), as everywhere on that page. And its
-# argument in one picture: a weight is used once for *each place* of its window, in layer 2 at 12,544 places, in layer
-# 17 at 196. So the early layers have next to no parameters, and much of the work.
+# argument in one picture: a weight is used once for *each place* of its window, in layer 2 at 112·112 = 12,544 places,
+# in layer 17 at 14·14 = 196. So the early layers have next to no parameters, and much of the work.
 #
 # A count is not a time, though. Here multiply-adds run as plain Python, as a loop that Numba compiles to machine code,
-# and as NumPy's product of matrices, on your machine:
+# and as NumPy's product of matrices, into which lesson 4 turns a convolution. On your machine:
 
 
 # %% tags=["volatile"]
@@ -187,7 +189,11 @@ for name, (call, count) in zip(("Python loop", "compiled loop", "product of matr
 #
 # The package builds a network from a *cfg* file (lesson 2), and prints Darknet's own layer table, whose last column is
 # our count; so does `minidarknet summary tiny`. Its `flops()` of a convolution is one line: twice the size of the
-# weights, (filters, channels, size, size), times rows and columns. Below: the four systems, beside the page.
+# weights, (filters, channels, size, size), times rows and columns.
+#
+# In the table, `3 x 3 / 1` is a 3x3 window with a stride of 1, and `224 x 224 x   3` are width, height and channels.
+# The last two layers make the mean of each class's plane, and probabilities of these means. Below the table: the four
+# networks, beside the page.
 
 # %%
 from minidarknet.network import Network
@@ -196,7 +202,7 @@ from minidarknet.zoo import find_cfg
 
 network = Network.from_cfg(find_cfg("tiny"))
 print(table(network))
-for layer, cost in zip(network.layers, costs, strict=False):  # without the average and the softmax
+for layer, cost in zip(network.layers, costs, strict=False):  # without avg and softmax, which have neither
     assert (layer.flops(), sum(p.size for p in layer.parameters())) == cost[1:]
 assert network.flops() == total
 
@@ -215,13 +221,14 @@ for name, (billions, megabytes) in page.items():
 
 # %%
 def squeezenet(side=227, pools=(1, 4, 8), round_up=0, border=1):
-    """Operations of SqueezeNet 1.0; a 3x3 pool with stride 2 follows the layers `pools`, of 1 to 9."""
+    """Operations of SqueezeNet 1.0. Its parts are 1, a convolution, and 2 to 9, the fire modules; a 3x3 pool with
+    stride 2 follows those in `pools`, its size rounded up or not; `border` is the last convolution's padding."""
     (side, total), channels = convolution_cost(side, 3, 96, 7, stride=2), 96
     for number, squeeze in enumerate([0, 16, 16, 32, 32, 48, 48, 64, 64], start=1):
         if squeeze:
             for inputs, filters, size in (channels, squeeze, 1), (squeeze, 4 * squeeze, 1), (squeeze, 4 * squeeze, 3):
                 total += convolution_cost(side, inputs, filters, size, padding=size // 2)[1]
-            channels = 8 * squeeze
+            channels = 8 * squeeze  # the outputs of both expanding layers
         if number in pools:
             side = (side - 3 + round_up) // 2 + 1
     return total + convolution_cost(side, channels, 1000, 1, padding=border)[1]

@@ -58,6 +58,7 @@ plt.show()
 #
 # Files keep a pixel's three bytes together: red green blue, red green blue. Networks want *planes*: all of red, then
 # all of green, then all of blue: an array (channels, height, width). Each number is a byte divided by 255, as float32.
+# Row y and column x are counted from 0; the channel c is 0, 1 or 2.
 
 
 # %%
@@ -70,13 +71,15 @@ def planes_by_hand(data, height, width):
 
 
 planes = planes_by_hand(PIXELS.tobytes(), 4, 4)
-assert np.array_equal(planes, PIXELS.transpose(2, 0, 1) / np.float32(255))
+assert np.array_equal(planes, PIXELS.transpose(2, 0, 1) / np.float32(255))  # axes 2, 0, 1: channels come first
+assert (PIXELS.tobytes()[16], planes.reshape(-1)[21]) == (255, 1)  # the green of row 1, column 1
 print("bytes of the file: ", list(PIXELS.tobytes()[:9]), "...")
 print("numbers in memory: ", [round(float(x), 3) for x in planes.reshape(-1)[:9]], "...")
 
 # %% [markdown]
-# The two formulas in square brackets are all there is to it: *the last index moves fastest*. Reading the bytes by the
-# wrong formula is a common mistake. It gives no error, only a strange picture (exercise 1.2).
+# The two formulas in square brackets are all there is to it: *the last index moves fastest*. The white pixel's green
+# (y = x = c = 1) is byte (1·4 + 1)·3 + 1 = 16 of the file, and number (1·4 + 1)·4 + 1 = 21 in memory. Reading the
+# bytes by the wrong formula is a common mistake. It gives no error, only a strange picture (exercise 1.2).
 #
 # ## Between the pixels
 #
@@ -87,17 +90,18 @@ print("numbers in memory: ", [round(float(x), 3) for x in planes.reshape(-1)[:9]
 # $$\text{position of new pixel } i = i \cdot \frac{\text{old} - 1}{\text{new} - 1}$$
 #
 # Pillow, like most libraries, lines up the *edges* of the pixels: $(i + 0.5) \cdot \text{old} / \text{new} - 0.5$.
-# There the first and last new pixels lie outside of the line, and take its ends. Below the drawing is Darknet's
-# function, loop by loop. Its arithmetic is in float32, as in C, where a `float` has 24 binary digits.
+# There the first and last new pixels of a picture that grows lie outside of the line, and take its ends. Below the
+# drawing is Darknet's function, loop by loop. Its arithmetic is in float32, as in C: numbers of 24 binary digits.
 
 # %%
 ROW, ONE = np.array([0.2, 0.8, 0.4, 1.0], np.float32), np.float32(1)
 corners, edges = np.arange(7) * 3 / 6, np.clip((np.arange(7) + 0.5) * 4 / 7 - 0.5, 0, 3)
 figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
-axis.plot(range(4), ROW, "ko-", markersize=11, markerfacecolor="white", label="4 old pixels, and the line")
+axis.plot(range(4), ROW, "ko-", markersize=15, markerfacecolor="white", label="4 old pixels, and the line")
 axis.plot(corners, np.interp(corners, range(4), ROW), "s", color="#0072b2", markersize=8, label="7 new ones: Darknet")
 axis.plot(edges, np.interp(edges, range(4), ROW), "^", color="#e69f00", markersize=8, label="7 new ones: Pillow")
-axis.set(xlabel="position in the old row", title="Both are bilinear: the same line, read at other positions")
+axis.set(title="Both are bilinear: the same line, read at other positions")
+axis.set(xlabel="position in the old row", ylabel="value")
 axis.legend(loc="lower right")
 plt.show()
 
@@ -110,7 +114,7 @@ def resize_by_hand(image, height, width):
     wide = np.zeros((channels, old_height, width), np.float32)
     for c, y, x in np.ndindex((channels, old_height, width)):  # along the rows
         position = np.float32(x) * step_x
-        left, share = int(position), position - np.float32(int(position))
+        left, share = int(position), position - np.float32(int(position))  # share: how near to the right neighbour
         if x == width - 1:  # the last pixel is the last pixel
             wide[c, y, x] = image[c, y, old_width - 1]
         else:
@@ -201,7 +205,9 @@ assert np.allclose(grown, np.interp(edges, range(4), ROW), atol=1e-6)  # the tri
 # ## To the size that the network wants
 #
 # `letterbox` makes the whole picture fit *inside* of the network's size, with grey around it; `fit` makes it *cover*
-# that size, and the network runs on the larger picture. All sizes and offsets are whole numbers, rounded down.
+# that size, and the network runs on the larger picture, which only gives its windows more places. All sizes and
+# offsets are whole numbers, rounded down. `center` cuts the square in the middle, then resizes; `crop` resizes as
+# `fit`, then cuts, which gives nearly the same picture; `stretch` resizes each side by itself.
 
 # %%
 boxed = np.full((3, 64, 64), 0.5, np.float32)
@@ -214,12 +220,12 @@ for axis, way in zip(axes, ("fit", "letterbox", "center", "crop", "stretch"), st
     prepared = prepare(photo, way, 64, 64)
     axis.imshow(prepared.transpose(1, 2, 0))
     axis.set(title=f"{way}\n{prepared.shape[1]}x{prepared.shape[2]}", xticks=[], yticks=[])
-figure.suptitle("120x200 pixels, brought to a network for 64x64, in the package's five ways", y=0.05)
+figure.suptitle("120x200 pixels, brought to a network for 64x64, in the package's five ways", y=0.14)
 plt.show()
 
 # %% [markdown]
 # Which way is taken changes the answer: for Darknet's dog photo, Tiny Darknet says 16.7 % malamute with `fit`, as its
-# page prints, and 14.5 % with `letterbox`. (`center` cuts a square, then resizes; `crop` resizes, then cuts.)
+# page prints, and 14.5 % with `letterbox`.
 #
 # ## PNG and JPEG
 #
@@ -298,4 +304,6 @@ check("1.3", grey)
 # %% [markdown]
 # ## Where next
 #
-# Lesson 2 reads the description of a network. In lesson 12, `minidarknet/augment.py` changes pictures by chance.
+# Lesson 2 reads the description of a network. In lesson 12, `minidarknet/augment.py` changes pictures by chance. The
+# layer in `crop.py` cuts a window out of the picture; that in `reorg.py` makes blocks of pixels into channels, and is
+# only another formula in square brackets.

@@ -40,6 +40,9 @@ from minidarknet.course import check
 #
 # A *cfg* is text. Each `[section]` is a layer, in order; the first, `[net]`, describes the input. Below a section stand
 # its options as `key=value`. Each layer makes one *shape* (channels, height, width) of another.
+#
+# A *max pool* keeps the largest cell of each window. A *route* joins the channels of earlier layers: -1 is the one just
+# before it, -2 the one before that. An *average pool* makes a single cell of each channel, the mean.
 
 # %%
 TEXT = """[net]
@@ -50,7 +53,7 @@ channels=1      # grey
 filters=3
 size=3
 pad=1
-[maxpool]       ; keeps the largest of each 2x2 cells
+[maxpool]       ; of each 2x2 cells
 size=2
 stride=2
 [convolutional]
@@ -69,7 +72,8 @@ for number, (name, (channels, height, width)) in enumerate(zip(NAMES, DRAWN, str
     axis.annotate("", (8 * number - 0.3, 1), (8 * number - 2.5, 1), arrowprops={"arrowstyle": "->"})
 arrow = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-0.4", "color": "#a05a00", "linewidth": 2}
 axis.annotate("", (33.5, 4.4), (18, 3.4), arrowprops=arrow)
-axis.set(xlim=(-3, 46), ylim=(-5, 9), aspect="equal", title="Each layer makes another shape; a route joins two outputs")
+title = "Each layer makes another shape; the route adds the channels of layer 1 (orange)"
+axis.set(xlim=(-3, 46), ylim=(-5, 9), aspect="equal", title=title)
 axis.axis("off")
 plt.show()
 
@@ -101,9 +105,12 @@ assert [name for name, _ in read(TEXT)[1:]] == [name.split()[1] for name in NAME
 # ## Where a window stands
 #
 # What is not said has a *default*: the second convolution has `size=1` and `stride=1`. Along a side, a window of `size`
-# takes `(side + padding - size) // stride + 1` places. The word *padding* means two things, for historical reasons: a
-# convolution's is what is added at *each* end, a max pool's is the *total*. The latter is size - 1 by default, and half
-# of it, rounded down, stands before the first cell.
+# takes `(side + padding - size) // stride + 1` places, where `padding` is what both ends have together.
+#
+# In a cfg the word *padding* means two things, for historical reasons: a convolution's is what is added at *each* end,
+# a max pool's is the *total*. The latter is size - 1 by default, and half of it, rounded down, stands before the first
+# cell. In a convolution `pad=1` is a switch and no number: it means `padding=size//2`, with which an odd window keeps
+# the size at stride 1.
 
 
 # %%
@@ -119,7 +126,7 @@ for axis, (title, size, stride, padding) in zip(axes, cases, strict=True):
         stands[place, 1 + place * stride - padding // 2 :][:size] = 1 - 0.4 * (place % 2)
     axis.imshow(stands, cmap="Blues", extent=(-1.5, 5.5, 4.5, -0.5), vmax=1.5)
     axis.vlines([-0.5, 4.5], -0.5, 4.5, color="#d55e00")
-    axis.set(title=title, xticks=range(5), yticks=range(5), ylabel="place" if axis is axes[0] else "")
+    axis.set(title=title, xticks=range(5), yticks=range(5), xlabel="cell", ylabel="place" if axis is axes[0] else "")
 figure.suptitle("size/stride, along 5 cells (between the lines); each bar is one place of the window")
 plt.show()
 
@@ -214,8 +221,8 @@ for name in ("tiny", "darknet", "squeezenet", "digits"):
 # that is too large; and to resize a network only means to infer all shapes again.
 #
 # What the package has and ours has not: it checks every word. Where ours fails with a `KeyError`, or reads nonsense,
-# the package names file, line, and what to do. With the three mistakes below, Darknet takes another activation (ReLU),
-# takes the first value, and reads memory that is not its own.
+# the package names file, line, and what to do. With the three mistakes below, Darknet takes another *activation* (the
+# function behind the sum, lesson 6), takes the first value, and reads memory that is not its own.
 
 # %% tags=["volatile"]
 network = Network.from_cfg(find_cfg("tiny"))
@@ -235,7 +242,7 @@ for mistake in "activation=leeky", "filters=8\nfilters=9", "[route]\nlayers=-3":
 #
 # ### Exercise 2.1: repair the reader
 # Many programs read cfg files like this, and stop at other people's. It should return key and value without blanks and
-# comments, and None for a line that has neither. `option(" layers = -1, 8  # a=b")` is `("layers", "-1,8")`.
+# comments, and None for a line that has nothing else. `option(" layers = -1, 8  # a=b")` is `("layers", "-1,8")`.
 
 
 # %%
@@ -277,7 +284,10 @@ check("2.2", source)
 # %% [markdown]
 # ### Exercise 2.3: add a layer
 # Write the rule for `[upsample]`, which repeats every cell `stride` times in both directions; the default is 2. The
-# line: `upsample` in 19 places, the stride in two, `x  `, the input's cells, `   ->  `, the output's cells.
+# line: `upsample` in 19 places, the stride in two, `x  `, the input's cells, `   ->  `, the output's cells. With
+# stride 2, (16, 13, 26) becomes (16, 26, 52) and this line:
+#
+#     upsample            2x    26 x  13 x  16   ->    52 x  26 x  16
 
 
 # %%

@@ -46,8 +46,10 @@ def draw_grid(axes, numbers, title, marked=(), color="#E69F00"):
 # %% [markdown]
 # ## One window, one number
 # A *filter* is a small array of numbers, its *weights*. It lies on a *window* of the picture: each number of the window
-# is multiplied by the weight on top of it, and the products are added up. Then the window moves on by one cell. The
-# more a window resembles the filter, the larger the sum.
+# is multiplied by the weight on top of it, and the products are added up. Then the window moves on by one cell.
+#
+# Of two windows that are equally bright, the one that looks more like the filter has the larger sum. (In mathematics a
+# convolution turns the filter about first, and this is a *cross-correlation*. Weights that are learned do not mind.)
 # %%
 image = np.array([[1, 0, 2, 1], [0, 1, 0, 2], [3, 1, 2, 0], [1, 0, 1, 1]], np.float64)
 kernel = np.eye(3)  # looks for lines from the top left to the bottom right
@@ -113,19 +115,21 @@ picture = ((y - 14) ** 2 + (x - 14) ** 2 < 90) * 1.0 + ((y > 26) & (y < 34) & (x
 edge = np.array([[-1.0, -1, -1], [0, 0, 0], [1, 1, 1]])
 found = convolve(picture[None, None], np.stack([edge, edge.T, np.full((3, 3), 1 / 9)])[:, None], padding=1)[0]
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.8), layout="constrained")
-titles = ["picture", "lighter below", "lighter to the right", "mean of 9"]
+titles = ["picture", "lighter below", "lighter to the right", "mean of 9 cells"]
 for axis, plane, title in zip(axes, [picture, *found], titles, strict=True):
-    axis.imshow(plane, cmap="PuOr_r", vmin=-np.abs(plane).max(), vmax=np.abs(plane).max())
+    signed = plane.min() < 0  # the others are from 0, black, to 1, white
+    axis.imshow(plane, cmap="PuOr_r" if signed else "gray", vmin=-3 if signed else 0, vmax=3 if signed else 1)
     axis.set(title=title, xticks=[], yticks=[])
-figure.suptitle("One picture, three filters: orange is positive, purple negative, white nothing")
+figure.suptitle("One picture, three filters. In the middle orange is positive, purple negative, white 0")
 plt.show()
 
 
 # %% [markdown]
 # ## The way back
 # To learn, a network must know: if I nudge this number a little, how does the *loss* change, the one number that says
-# how wrong the answer was? That ratio is the *gradient* by this number. The layers behind us hand over the gradient $g$
-# by each of our outputs; we owe them the gradients by our weights and by our inputs.
+# how wrong the answer was? That ratio is the *gradient* by this number, a derivative. The layer that read our outputs
+# hands us the gradient $g$ by each of them. We work out the gradients by our weights, to learn from, and by our inputs,
+# to hand on to the layer before us.
 #
 # An output is a sum of products, $\dots + w x + \dots$ Nudge $w$ by $\varepsilon$: this output moves by
 # $\varepsilon x$, and the loss by $\varepsilon g x$. A weight is in many sums, and what they do to the loss adds up:
@@ -153,7 +157,7 @@ figure, axes = plt.subplots(1, 3, figsize=(8, 3.3), layout="constrained", width_
 draw_grid(axes[0], np.ones((2, 2)), "gradient by output", {(0, 0)})
 draw_grid(axes[1], by_image[0, 0], "by image", {(i, i) for i in range(3)})
 draw_grid(axes[2], by_kernel[0, 0], "by filter", {(0, 0)}, "#56B4E9")
-figure.suptitle("Orange: where the first output's gradient went. Blue: the sum of what its weight met")
+figure.suptitle("Orange: where the first output's gradient went. Blue: 1 + 0 + 0 + 1, what the first weight met")
 plt.show()
 
 
@@ -202,7 +206,8 @@ for name, function in [("Python", convolve), ("compiled", quick)]:
 # %% [markdown]
 # ## Now the real one
 # The package's layer gets the same numbers. Its sums are float32 and in another order, so the last digits differ: we
-# allow 0.0001. On the way back, it *writes* the gradient by its input, and *adds* to those of its parameters.
+# allow 0.0001. The section says `activation=linear`, so nothing happens to the sums. On the way back, it
+# *writes* the gradient by its input, and *adds* to those of its parameters.
 # %%
 from minidarknet.cfg import parse_cfg
 from minidarknet.layers.base import Run
@@ -217,7 +222,7 @@ for size, stride, padding in [(3, 1, 1), (1, 1, 0), (5, 2, 2)]:
     w = layer.weights.value
     assert np.allclose(quick(x, w, stride, padding), net.forward(x), atol=1e-4)
     layer.weights.grad, layer.biases.grad = np.zeros_like(w), np.zeros_like(layer.biases.value)
-    scratch = max(layer.workspace_size(), layer.backward_workspace_size(len(x)))
+    scratch = max(layer.workspace_size(), layer.backward_workspace_size(len(x)))  # a Run carries memory to work in
     run = Run(np.empty(scratch, np.float32), training=True)
     grad, by_x = generator.standard_normal(layer.forward(x, run=run).shape, np.float32), np.empty_like(x)
     by_images, by_weights = convolve_back(x, w, grad, stride, padding)
@@ -231,16 +236,17 @@ for size, stride, padding in [(3, 1, 1), (1, 1, 0), (5, 2, 2)]:
 # | line | here | in the package |
 # | --- | --- | --- |
 # | the loops | one way for all | four *methods*, chosen by geometry in `convolver.py`; lesson 4 climbs to them |
-# | `total` | a float64 sum, in our order | float32 sums, several at a time: hence the tolerance |
+# | `total` | compiled, a float64 sum, in our order | float32 sums, several at a time: hence the tolerance |
 # | behind the sum | nothing | a bias or batch norm (lesson 7), and the activation (lesson 6) |
 # | back by the images | `by_images += ...` | with stride 1, forward again with the filters turned about, as above |
 #
-# At the end of `convolutional.py` stands this lesson's function, `convolutional_naive`; tests hold the others to it.
+# At the end of `convolutional.py` stands this lesson's function for one image, `convolutional_naive`; tests hold the
+# others to it.
 #
 # ## Exercises
 # ### Exercise 3.1: predict a shape
 # A picture (channels, height, width) goes through convolutions, each a (filters, size, stride, padding). What comes
-# out? `predict((3, 32, 48), [(16, 3, 1, 1), (8, 3, 2, 1)])` is `(8, 16, 24)`.
+# out? `predict((3, 32, 48), [(16, 3, 1, 1), (8, 3, 2, 1)])` is `(8, 16, 24)`. Without layers the shape stays.
 # %%
 def predict(shape, layers):
     ### BEGIN SOLUTION
@@ -283,7 +289,8 @@ check("3.2", convolve_plane)
 # %% [markdown]
 # ### Exercise 3.3: write a backward
 # A convolution along a line, as for sound: `out[i]` is the sum of `x[i * stride + k] * w[k]` over all `k`. Return the
-# gradients by `x` and by `w`, two arrays of their shapes; `grad` is that by `out`.
+# gradients by `x` and by `w`, two arrays of their shapes; `grad` is that by `out`. With `x = [1, 2, 3]`,
+# `w = [10, 20]`, `grad = [1, 1]` and stride 1 they are `[10, 30, 20]` and `[3, 5]`.
 # %%
 def line_back(x, w, grad, stride):
     ### BEGIN SOLUTION

@@ -28,7 +28,10 @@ def operations(answer: Callable[..., Any]) -> None:
         (8, 10, 6, 12, 3, 1, 1, 4, 25_920),
         (6, 7, 9, 6, 1, 1, 0, 6, 756),
     ):
-        what = f"operations({channels}, {height}, {width}, {filters}, {size}, {stride}, {padding}, {groups})"
+        what = (
+            f"operations(channels={channels}, height={height}, width={width}, filters={filters}, size={size}, "
+            f"stride={stride}, padding={padding}, groups={groups})"
+        )
         expect(what, answer(channels, height, width, filters, size, stride, padding, groups), expected)
 
 

@@ -33,6 +33,8 @@ def source(answer: Callable[..., Any]) -> None:
             found = answer(index, number)
         except ValueError:
             continue
+        except Exception as error:
+            fail(f"source({index}, {number}): expected a ValueError, found another error, {type(error).__name__}")
         fail(f"source({index}, {number}): expected a ValueError, found {found!r}")
 
 
@@ -45,7 +47,12 @@ def upsample(answer: Callable[..., Any]) -> None:
         shapes = dict.fromkeys(range(-1, index), (99, 99, 99)) | {index - 1: before}
         what = f"upsample({options}, {index}, ...) of shape {before}"
         answered = answer(dict(options), index, shapes)
-        expect(what, answered, (expected, f"upsample           {options.get('stride', '2'):>2}x  {line}"))
+        if not isinstance(answered, (tuple, list)) or len(answered) != 2 or not isinstance(answered[1], str):
+            expect(what, answered, (expected, "the line"))
+        expect(f"{what}: the shape", answered[0], expected)
+        row = f"upsample           {options.get('stride', '2'):>2}x  {line}"
+        if answered[1] != row:
+            fail(f"{what}: the line differs\n    expected |{row}|\n    found    |{answered[1]}|")
 
 
 EXERCISES = (
