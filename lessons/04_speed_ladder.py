@@ -87,8 +87,8 @@ compiled, shared = njit(loops), njit(parallel=True)(loops)
 # %% [markdown]
 # The filters are shared, and each writes a plane of its own. What if threads write to one place? `counts[v] += 1` is
 # three steps: read, add, write. If both threads read 7, both write 8, and a count is lost. This is a *race*. No error
-# tells of it, and each run may lose others; only a single thread never does. Hence the rule of all kernels in this
-# package: **each number has one writer**.
+# tells of it, and each run loses others, or on a busy machine none; only a single thread never does. Hence the rule of
+# all kernels in this package: **each number has one writer**.
 # %% tags=["volatile"]
 @njit(parallel=True)
 def count_with_race(counts, values):
