@@ -45,8 +45,9 @@ def draw_grid(axes, numbers, title, color):
 
 # %% [markdown]
 # ## A convolution is a matrix product
-# Lay each window out as a column, and the filter as a row. Then an output number is a row times a column, and all of
-# them at once are one *matrix product*, which people have made quick for fifty years. With the picture of lesson 3:
+# Lay each window out as a column, and the filter as a row. Then an output number is a row times a column: number by
+# number, and added up. All of them at once are one *matrix product*, `a @ b` in NumPy, which people have made quick for
+# fifty years: `a` has a row for each filter, `b` a column for each window. With the picture of lesson 3 and one filter:
 # %%
 image = np.array([[1, 0, 2, 1], [0, 1, 0, 2], [3, 1, 2, 0], [1, 0, 1, 1]], np.float32)
 columns = np.stack([image[y : y + 3, x : x + 3].reshape(9) for y, x in np.ndindex(2, 2)], axis=1)
@@ -64,8 +65,8 @@ plt.show()
 # %% [markdown]
 # ## Rungs 1 to 3: loops, compiled loops, loops on all cores
 # One function serves three rungs. In plain Python, `prange` is `range`. `njit` makes machine code of it, for the types
-# of the first call. With `parallel=True`, the rounds of a `prange` loop are shared among *threads*, each on a processor
-# core of its own. The image has its border of zeros already.
+# of the first call. With `parallel=True`, the rounds of a `prange` loop are shared among *threads*: each works by
+# itself, on a processor *core* of its own. The image has its border of zeros already.
 # %%
 def loops(output, image, weights):
     """One image (channels, height, width), weights (filters, channels, size, size), output (filters, rows, columns)."""
@@ -86,8 +87,8 @@ compiled, shared = njit(loops), njit(parallel=True)(loops)
 # %% [markdown]
 # The filters are shared, and each writes a plane of its own. What if threads write to one place? `counts[v] += 1` is
 # three steps: read, add, write. If both threads read 7, both write 8, and a count is lost. This is a *race*. No error
-# tells of it, and each run may lose others; only a single core never does. Hence the rule of all kernels in this
-# package: **each number has one writer**.
+# tells of it, and each run loses others, or on a busy machine none; only a single thread never does. Hence the rule of
+# all kernels in this package: **each number has one writer**.
 # %% tags=["volatile"]
 @njit(parallel=True)
 def count_with_race(counts, values):
@@ -104,9 +105,9 @@ for _ in range(3):
 
 # %% [markdown]
 # ## Rung 4: columns, and the right order of loops
-# A processor adds 4, 8 or 16 numbers in one instruction if they lie side by side and do not depend on each other. In
-# our loops each addition to `total` waits for the one before. So the innermost loop must run over *different* sums:
-# along the pixels. `"contract"` lets a multiplication and its addition become one instruction, with one rounding.
+# A processor adds 4, 8 or 16 numbers in one instruction (*SIMD*) if they lie side by side and do not depend on each
+# other. In our loops each addition to `total` waits for the one before. So the innermost loop must run over *different*
+# sums: along the pixels. `"contract"` lets a multiplication and its addition become one instruction, with one rounding.
 # %%
 def lay_out(columns, image):
     """Copy image (channels, height, width) into columns (channels, size, size, rows, row length)."""
@@ -137,7 +138,7 @@ def multiply(output, a, b):
 def multiply_tiles(output, a, b):
     """The same; m and k are multiples of 4."""
     for block in prange(len(a) // 4):
-        i = np.int64(block) * 4  # a parallel index is unsigned: make it a plain number before you count with it
+        i = np.int64(block) * 4  # in some versions of Numba, block is unsigned: count with a plain number
         output[i : i + 4] = 0
         for left in range(0, b.shape[1], 256):
             o0, o1 = output[i, left:][:256], output[i + 1, left:][:256]
@@ -156,7 +157,8 @@ def multiply_tiles(output, a, b):
 # %% [markdown]
 # ## The ladder
 # All of them on a layer of Tiny Darknet: 16 channels of 56x56, 128 filters of 3x3. All must agree. Plain Python gets
-# only a few rows of two filters, or we would wait too long. Laying out counts as a part of rungs 4 and 5.
+# only 4 rows of 2 filters, or we would wait too long. Laying out counts as a part of rungs 4 and 5. We measure in
+# GFLOP/s (lesson 3): billions of multiplications and additions a second.
 # %% tags=["volatile"]
 CHANNELS, SIDE, FILTERS = 16, 56, 128
 generator = np.random.default_rng(4)
@@ -187,7 +189,7 @@ for name, function in [
     ("columns", lambda output, *_: by_columns(multiply, output)),
     ("columns, tiles", lambda output, *_: by_columns(multiply_tiles, output)),
 ]:
-    part = (slice(2), slice(4), slice(56)) if function is loops else (slice(None),) * 3
+    part = (slice(2), slice(4), slice(None)) if function is loops else (slice(None),) * 3  # filters, rows, columns
     output = np.zeros_like(expected[part])
     seconds = best(lambda run=function, output=output, part=part: run(output, bordered, weights[part[:1]]))
     assert np.abs(output - expected[part]).max() < 1e-4 * np.abs(expected).max()
@@ -196,8 +198,9 @@ for name, function in [
 # %% [markdown]
 # ## Now the real one
 # The package's tile keeps sums in *registers*, the few places that the processor computes in, until they are complete:
-# 32 filters x 14 pixels, with registers of 512 bits. Loops in Numba do not do that, so `kernels/simd.py` teaches it a
-# type for a register. *Winograd's* method turns patches of the picture, and then 36 multiplications do the work of 144.
+# 32 filters x 14 pixels, where a register holds 16 numbers. Loops in Numba do not do that, so `kernels/simd.py` teaches
+# it a type for a register. *Winograd's* method first adds and subtracts neighbouring pixels, and the weights of a
+# filter among each other; then 36 multiplications do the work of 144. The *peak* is what multiply-adds alone reach.
 # %% tags=["volatile"]
 from minidarknet.benchmark import measure_machine
 from minidarknet.cfg import parse_cfg
@@ -213,19 +216,24 @@ for name, method in [("package, tile", Direct), ("package, Winograd", Winograd)]
     layer.convolver = method(c.source, c.target, c.size, c.stride, c.padding, c.groups)  # it would choose by itself
     assert np.abs(net.forward(x)[0] - expected).max() < 1e-4 * np.abs(expected).max()
     speeds[name] = operations / best(lambda net=net: net.forward(x)) / 1e9
-machine = measure_machine(get_num_threads())  # the most multiply-adds, and the most bytes read from memory, in a second
+machine = measure_machine(get_num_threads())  # the most operations, and the most bytes read from memory, a second
 for name, speed in speeds.items():
     print(f"{name:18} {speed:9.4f} GFLOP/s {100 * speed / (machine.flops / 1e9):9.3f} % of the peak")
 # %% [markdown]
 # A *roofline* shows what holds code back. Across: operations for each byte that has to come from memory or go there.
-# The sloped roof is the memory's, the flat one the arithmetic's. All rungs stand under the flat one: nothing but the
-# code keeps the lower ones down. Adding two arrays would stand far to the left, where faster arithmetic is of no use.
+# Few of them, and the memory is the limit, on the left: twice the operations a byte, twice the speed. Many, and it is
+# the arithmetic. Adding two arrays, 1 operation for 12 bytes, stands so far left that faster arithmetic is of no use.
+#
+# All our rungs stand below the flat roof: nothing but the code keeps the lower ones down. Winograd may stand above it,
+# as we count the operations of the definition, and it does fewer.
 # %% tags=["volatile"]
 moved = 4 * (x.size + weights.size + expected.size)  # each number once
 points = {name: (operations / (moved + 8 * windows.size * name.startswith("col")), y) for name, y in speeds.items()}
 across = np.logspace(-0.7, 3.5, 200)
 figure, axes = plt.subplots(figsize=(8, 4.8))
 axes.loglog(across, np.minimum(across * machine.bandwidth, machine.flops) / 1e9, color="0.4", lw=2)
+axes.text(0.9, machine.bandwidth / 1e9, "memory ", ha="right", va="bottom", color="0.3")
+axes.text(3000, 1.15 * machine.flops / 1e9, "arithmetic", ha="right", color="0.3")
 for number, (name, (intensity, speed)) in enumerate(points.items()):
     axes.plot(intensity, speed, "so^vDP*"[number], color=ORANGE if "package" in name else "#0072B2", ms=9)
     axes.annotate(name, (intensity, speed), (9, -4), textcoords="offset points")
@@ -239,12 +247,13 @@ plt.show()
 # | `lay_out` | a copy, nine times the image | for small images only; else `offsets` says where the number for `k` is |
 # | `o0[j] += ...` | a sum is loaded and stored each time | `accumulate` in `kernels/simd.py`: it stays in a register |
 #
-# Winograd may stand above the roof, as operations are counted by the definition. `docs/performance.md` climbs on.
+# `docs/performance.md` climbs on.
 #
 # ## Exercises
 # ### Exercise 4.1: under which roof?
-# A layer does `operations` and moves bytes; a machine does at most `flops` operations and `bandwidth` bytes a second.
-# Return the least seconds that it takes, and whether `"memory"` or `"arithmetic"` is what it waits for.
+# A layer does `operations` and moves `moved` bytes; a machine does at most `flops` operations and `bandwidth` bytes a
+# second, both at the same time. Return the least seconds that it takes, and whether `"memory"` or `"arithmetic"` is
+# what it waits for: `least(4, 10, 2, 1)` is `(10, "memory")`.
 # %%
 def least(operations, moved, flops, bandwidth):
     ### BEGIN SOLUTION
@@ -259,8 +268,9 @@ check("4.1", least)
 
 # %% [markdown]
 # ### Exercise 4.2: parallel without a race
-# Count how often each of 0 .. bins - 1 is in `values`. The check compiles it with `parallel=True`. Let a `prange` run
-# over the parts, and give each part counts of its own. Count with `np.int64(part)`, as a parallel index is unsigned.
+# Return how often each of 0 .. bins - 1 is in `values`, as an array. The check compiles it with `parallel=True`. Let a
+# `prange` run over the parts of the values, and give each part counts of its own. Numba wants `part` itself unchanged:
+# to count on from it, begin with `np.int64(part)`. `histogram(np.array([2, 0, 2]), 4, 2)` is `[1, 0, 2, 0]`.
 # %%
 def histogram(values, bins, parts):
     ### BEGIN SOLUTION
@@ -280,8 +290,9 @@ check("4.2", histogram)
 
 # %% [markdown]
 # ### Exercise 4.3: reach a bar
-# Write `a @ b` into `output`, in loops that the check compiles with `njit`. The bar: a fifth of the time of the plain
-# loops over i, j and k, measured in the same moment, on one core. The same loops in another order can do far better.
+# Write `a @ b` into `output`, whatever it held before, in loops that the check compiles with `njit`. The bar: a fifth
+# of the time of the plain loops over i, j and k, measured in the same moment, on one core. The same loops in another
+# order can do far better.
 # %%
 def multiply_quickly(output, a, b):
     ### BEGIN SOLUTION

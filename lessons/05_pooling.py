@@ -49,7 +49,7 @@ def draw_grid(axes, numbers, title, colors, marked=None):
 # ## Windows that keep one number
 # A *max pool* slides a window over each channel and keeps its largest number: how strongly a filter has answered
 # anywhere in it. A shift of the picture by a pixel changes little, and with stride 2 a quarter of the numbers is left
-# for the layers behind. An *average pool* keeps the mean; Darknet's has one window, the whole plane.
+# for the layers behind. An *average pool* keeps the mean; Darknet's has one window, the whole *plane* (one channel).
 # %%
 image = np.array([[1, 3, 2, 0], [5, 4, 1, 1], [0, 2, 7, 8], [1, 0, 3, 6]], np.float64)
 largest = np.array([[5, 2], [2, 8]], np.float64)  # of each quarter
@@ -66,7 +66,7 @@ plt.show()
 # ## By hand
 # Darknet counts a pool's `padding` *in total*, not for each side as a convolution's. Windows begin `padding // 2` cells
 # before the picture. Outside there are no zeros, but nothing: a zero would win over negative numbers. If the cfg does
-# not say, `padding` is `size - 1`, so that no number is left over. A row of 5 cells, window 2, stride 2:
+# not say, `padding` is `size - 1`: so many cells that no number is left over. A row of 5 cells, window 2, stride 2:
 #
 #     a  b  c  d  e  .
 #     [==]  [==]  [==]        padding 1, Darknet's own choice: 3 windows, the last sees only e
@@ -108,9 +108,11 @@ print("5x5 becomes", *(f"{maxpool(np.ones((1, 1, 5, 5)), 2, 2, p).shape[2:]} wit
 
 # %% [markdown]
 # ## The way back
-# For a max pool, nudge a number that did not win its window: nothing changes, so its gradient is 0. Nudge the winner,
-# and the output moves just as much, so it gets the output's gradient $g$ as it is. Windows may overlap, and a number
-# that has won several gets the sum. The mean of $n$ numbers moves by $\varepsilon / n$ for each of them:
+# The layer behind hands us the gradient $g$ of the loss by each output, as in lesson 3. For a max pool, nudge a number
+# that did not win its window: nothing changes, so its gradient is 0. Nudge the winner, and the output moves just as
+# much, so it gets that output's $g$ as it is. Windows may overlap, and a number that has won several gets the sum.
+#
+# The mean of $n$ numbers moves by $\varepsilon / n$ when one of them moves by $\varepsilon$:
 #
 # $$\frac{\partial L}{\partial x} = \sum_{\text{windows that } x \text{ has won}} g \qquad\qquad
 # \frac{\partial L}{\partial x} = \frac{g}{n} \quad\text{(average)}$$
@@ -164,9 +166,9 @@ figure.suptitle("Only the winner of a window gets its gradient; of equals, the f
 plt.show()
 # %% [markdown]
 # ## Ties
-# At a tie there is no gradient: nudged up, one of two equal numbers raises the maximum, and nudged down it does not. A
-# layer must answer all the same. Darknet's gives all to the first in reading order, and so does PyTorch's. Ties are
-# not rare: behind a relu (lesson 6), whole windows are 0.
+# At a tie there is no gradient: nudged up, one of two equal numbers raises the maximum, and nudged down it does not
+# lower it. A layer must answer all the same. Darknet's gives all to the first in reading order, and so does PyTorch's.
+# Ties are not rare: a relu (lesson 6) makes 0 of every negative number, and behind it whole windows are 0.
 # %%
 for name, up, down in [("up", 1e-5, 0), ("down", 0, 1e-5), ("both, halved", 1e-5, 1e-5)]:
     slopes = nudge(tied, lambda: maxpool(tied[None, None], 2, 2, 0).sum(), up, down)
@@ -187,7 +189,8 @@ for name, call in calls.items():
 # %% [markdown]
 # ## Now the real one
 # A maximum is not rounded, so the package must have our very bits. Means, and gradients that are added where windows
-# overlap, may be off by their last digits. Without `padding`, the choice is Darknet's.
+# overlap, may be off by their last digits. Without `padding`, the choice is Darknet's. `Run` is what a pass brings to
+# each layer: scratch memory, which pools do not need, and that a way back will follow.
 # %%
 from minidarknet.cfg import parse_cfg
 from minidarknet.layers.base import Run
@@ -240,10 +243,10 @@ check("5.1", pooled)
 
 # %% [markdown]
 # ### Exercise 5.2: repair a maximum
-# This pool of 2x2 windows works for every photo, and not behind a leaky activation. Why?
+# This pool of 2x2 windows works for every photo, whose numbers go from 0 to 1. Behind a convolution it goes wrong. Why?
 # %%
 def maxpool_plane(plane):
-    """The largest number of each quarter-size window of a plane (height, width) with even sides."""
+    """The largest number of each 2x2 window, stride 2, of a plane (height, width) with even sides."""
     output = np.empty((plane.shape[0] // 2, plane.shape[1] // 2))
     for y, x in np.ndindex(output.shape):
         ### BEGIN SOLUTION
@@ -264,7 +267,8 @@ check("5.2", maxpool_plane)
 # %% [markdown]
 # ### Exercise 5.3: write a backward
 # An average pool with windows, without padding: `out[y, x]` is the mean of the `size` x `size` numbers from
-# `plane[y * stride, x * stride]` on. Return the gradient by the plane (height, width); `grad` is that by `out`.
+# `plane[y * stride, x * stride]` on. Return the gradient by the plane, of `shape` (height, width); `grad` is that by
+# `out`.
 # %%
 def average_back(shape, grad, size, stride):
     ### BEGIN SOLUTION
@@ -281,8 +285,9 @@ check("5.3", average_back)
 
 # %% [markdown]
 # ### Exercise 5.4: how far does a number see?
-# A number behind two 3x3 windows has seen 5x5 pixels; a pool between them widens that. How wide is it behind layers
-# given as (size, stride), the picture's side first? `sees([])` is 1, `sees([(3, 1), (3, 1)])` is 5.
+# A number behind two 3x3 windows has seen 5x5 pixels, its *receptive field*; a pool between them widens that. How wide
+# is it behind layers (size, stride), the one next to the picture first? `sees([])` is 1, and `sees([(3, 1), (3, 1)])`
+# is 5.
 # %%
 def sees(layers):
     ### BEGIN SOLUTION
@@ -299,3 +304,4 @@ check("5.4", sees)
 # %% [markdown]
 # ## Where next
 # Between convolution and pool stands an activation, in lesson 6. `minidarknet explain-cfg maxpool` lists the options.
+# The other direction is `upsample.py`: a number is written `stride` x `stride` times, and gets the sum on the way back.

@@ -17,7 +17,7 @@
 # **You will learn**
 # - why a network needs a curve between its layers, and what each of Darknet's does to a number,
 # - how to tell a curve's slope from its *output*, so that the input may be forgotten,
-# - what saturated and dead units are, what makes them, and how to count them.
+# - what saturated and dead units are, what makes them, and how to count the dead ones.
 #
 # **You need** lesson 3: gradients, and how to check them by nudging.
 #
@@ -61,14 +61,14 @@ figure.suptitle("Positive numbers (orange) pass; of negative ones (blue), nothin
 plt.show()
 # %% [markdown]
 # ## Eight of Darknet's fourteen
-# Each name has two functions: the curve, of the input x, and its slope, of the *output* y.
+# Each name has two functions: the curve, of the input x, and its slope (its derivative), of the *output* y.
 # %%
 CURVES = {
     "relu": (lambda x: max(x, 0.0), lambda y: 1.0 if y > 0 else 0.0),
     "leaky": (lambda x: x if x > 0 else 0.1 * x, lambda y: 1.0 if y > 0 else 0.1),
     "ramp": (lambda x: 1.1 * x if x > 0 else 0.1 * x, lambda y: 1.1 if y > 0 else 0.1),
     "hardtan": (lambda x: min(max(x, -1.0), 1.0), lambda y: 1.0 if -1 < y < 1 else 0.0),
-    "elu": (lambda x: x if x >= 0 else math.expm1(x), lambda y: 1.0 if y >= 0 else y + 1),
+    "elu": (lambda x: x if x >= 0 else math.exp(x) - 1, lambda y: 1.0 if y >= 0 else y + 1),
     "logistic": (lambda x: 1 / (1 + math.exp(-x)), lambda y: y * (1 - y)),
     "loggy": (lambda x: 2 / (1 + math.exp(-x)) - 1, lambda y: (1 - y * y) / 2),
     "tanh": (math.tanh, lambda y: 1 - y * y),
@@ -88,8 +88,9 @@ for axis, (name, (curve, slope)) in zip(axes.flat, CURVES.items(), strict=True):
     y = apply(curve, line)
     axis.plot(line, y, lw=2.2, label="output")
     axis.plot(line, apply(slope, y), lw=2.2, ls="--", label="slope")
-    axis.set(title=name, ylim=(-2.2, 2.6))
+    axis.set(title=name, ylim=(-2.2, 2.6), xticks=range(-4, 5, 2))
 axes[0, 0].legend(loc="upper left", fontsize=8)
+figure.supxlabel("input", fontsize=10)
 figure.suptitle("Where the dashed slope is 0, no gradient comes back")
 plt.show()
 
@@ -97,15 +98,15 @@ plt.show()
 # %% [markdown]
 # ## The way back
 # The gradient by the input is that by the output, times the slope. All of these curves rise or stay level and never
-# fall, so the output tells where on the curve we are. So the output may overwrite the input: half the memory.
+# fall, so the output tells where we are, or on which level piece. So it may overwrite the input: half the memory.
 #
 # $$\text{logistic: } y = \frac{1}{1 + e^{-x}}, \quad \frac{dy}{dx} = \frac{e^{-x}}{(1 + e^{-x})^2} = y\,(1 - y)
 # \qquad\quad \text{elu, below 0: } y = e^x - 1, \quad \frac{dy}{dx} = e^x = y + 1$$
 #
-# For tanh it is $1 - y^2$, loggy is a logistic from -1 to 1, and the rest are straight lines. We nudge to be sure, but
-# not at a kink: there, the slopes from the left and from the right are both right, and Darknet takes one of them.
+# For tanh it is $1 - y^2$, loggy is a logistic stretched to -1 .. 1, and the rest are straight lines. We nudge to be
+# sure, but not at a kink: there, the slopes from the left and from the right are both right, and Darknet takes one.
 # %%
-places = np.linspace(-3.95, 3.95, 80)  # no kink, which are at 0, 1 and -1, is nearer than 0.05
+places = np.linspace(-3.95, 3.95, 80)  # 0.05 or more from the kinks, which are at -1, 0 and 1
 for curve, slope in CURVES.values():
     nudged = (apply(curve, places + 1e-6) - apply(curve, places - 1e-6)) / 2e-6
     assert np.allclose(apply(slope, apply(curve, places)), nudged, atol=1e-8)
@@ -113,29 +114,34 @@ print("slopes from the output = slopes by nudging, for", ", ".join(CURVES))
 
 
 # %% [markdown]
-# ## Saturation
-# Far from 0, the logistic curve is flat: such a unit is *saturated*, and hardly any gradient passes it. Its slope is
-# never more than 1/4, so each layer shrinks the gradient, and the first layers of a deep network learn nearly nothing.
+# ## Saturation, and slopes that are small everywhere
+# A *unit* is one number of a layer's output: a weighted sum behind its activation. Far from 0 the logistic curve is
+# flat, with a slope of 0.0025 at 6: a unit there is *saturated*, and hardly any gradient passes it. But even at its
+# steepest the slope is 1/4. So each layer shrinks the gradient, and the first of many layers learn nearly nothing.
+#
+# Below, a layer has 100 units, each a sum of all 100 units before it. The weights are random, and so large that relu,
+# half of whose slopes are 0 and half are 1, keeps the gradient's size.
 # %%
 def gradient_sizes(name, layers=12, width=100):
-    """The mean size of the gradient behind each of many random layers, on its way back from the last one."""
+    """The mean size of the gradient by the input of each of many random layers, and the mean slope."""
     generator, (curve, slope) = np.random.default_rng(6), CURVES[name]
     weights = generator.standard_normal((layers, width, width)) * math.sqrt(2 / width)
     outputs = [generator.standard_normal((20, width))]
     for w in weights:
         outputs.append(apply(curve, outputs[-1] @ w))
-    grad, sizes = generator.standard_normal((20, width)), []
-    for w, y in zip(weights[::-1], outputs[:0:-1], strict=True):
-        grad = (grad * apply(slope, y)) @ w.T
+    grad, sizes, slopes = generator.standard_normal((20, width)), [], []
+    for w, y in zip(weights[::-1], outputs[:0:-1], strict=True):  # from the last layer to the first
+        slopes.append(apply(slope, y))
+        grad = (grad * slopes[-1]) @ w.T
         sizes.append(np.abs(grad).mean())
-    return sizes[::-1]
+    return sizes[::-1], np.mean(slopes)
 
 
 figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
 for name, style in [("leaky", "o-"), ("relu", "s-"), ("tanh", "^-"), ("logistic", "D-")]:
-    sizes = gradient_sizes(name)
-    axes.semilogy(range(1, 13), sizes, style, label=name)
-    print(f"{name:8} gradient behind the first layer / behind the last: {sizes[0] / sizes[-1]:.1e}")
+    sizes, mean_slope = gradient_sizes(name)
+    axes.semilogy(range(1, 13), sizes, style, ms=10 if name == "leaky" else 5, label=name)
+    print(f"{name:8} gradient at the first layer / the last: {sizes[0] / sizes[-1]:.1e}, mean slope {mean_slope:.2f}")
 axes.set(xlabel="layer, from the input", ylabel="mean size of the gradient")
 axes.set_title("On the way back through 12 layers, logistic units lose the gradient")
 axes.legend()
@@ -143,13 +149,16 @@ plt.show()
 
 
 # %% [markdown]
+# The logistic units lose it without being saturated: slopes of 0.22 and these weights, which make it $\sqrt 2$ times
+# as large, leave $0.22 \cdot \sqrt 2 = 0.31$ of it in each layer, and $0.31^{11}$ is 0.0000025.
+#
 # ## Dead units
 # A relu unit whose sum is negative for *every* example is *dead*: its output is always 0, its slope too, so no gradient
 # will wake it. Most often a step that was too large has killed it. Here 50 units learn $x_1^2 + x_2^2$ at 200 points,
-# with different learning rates (how far a step goes along the gradient: lesson 11).
+# with different learning rates (the factor of the gradient in each step: lesson 11).
 # %%
 def learn(leak, rate, steps=60):
-    """How many of 50 units are never above 0 after each step, and the last mean squared error."""
+    """2 inputs, 50 units, 1 answer: how many units are never above 0 at each step, and the last mean squared error."""
     generator, silent = np.random.default_rng(6), []
     points = generator.uniform(-1, 1, (200, 2))
     wanted = (points**2).sum(axis=1, keepdims=True)
@@ -176,8 +185,8 @@ plt.show()
 
 
 # %% [markdown]
-# With all of them dead, the network answers 0 for every point, and no step changes that. Leaky units may be below 0
-# for all points as well, but a tenth of the gradient reaches them: they are slow, not dead.
+# With all of them dead, the network answers 0 for every point (the error of 0.638), and no step changes that. Leaky
+# units may be below 0 for all points as well, but a tenth of the gradient reaches them: they are slow, not dead.
 #
 # ## Made quick
 # An activation does next to no arithmetic: it is as quick as its numbers arrive. NumPy goes through them three times, a
@@ -224,7 +233,8 @@ print("and there are:", ", ".join(name for name in ACTIVATIONS if name not in CU
 #
 # ## Exercises
 # ### Exercise 6.1: a slope from the output
-# *Softplus* is a relu without a kink: $y = \ln(1 + e^x)$. Return its slope, given only the output y, a number above 0.
+# *Softplus* is a relu without a kink: $y = \ln(1 + e^x)$, with the slope $e^x / (1 + e^x)$. Return this slope, given
+# only the output y, a number above 0: `softplus_slope(math.log(2))` is 0.5, as x was 0.
 # %%
 def softplus_slope(y):
     ### BEGIN SOLUTION
@@ -238,7 +248,7 @@ check("6.1", softplus_slope)
 
 # %% [markdown]
 # ### Exercise 6.2: repair the count
-# Which units are dead, given a relu's outputs (examples, units)? This gives the numbers of far too many.
+# Which units are dead, given a relu's outputs (examples, units)? Return a list of their numbers. This one has too many.
 # %%
 def dead(outputs):
     ### BEGIN SOLUTION
@@ -259,8 +269,9 @@ check("6.2", dead)
 #
 # 1. a file in `minidarknet/layers/`, copied from the one that is most alike: read `activation.py` now,
 # 2. its options, a dataclass: none here,
-# 3. the class: `infer` tells the output's shape, `forward` fills and returns `self.output[: len(x)]`, `backward` writes
-#    the gradient by each input that is not None, `table_row` is its line in the table of layers,
+# 3. the class, a `Layer` with `kind = "swish"`; its `infer(self, *in_shapes)` tells the output's shape, `forward(self,
+#    *inputs, run)` fills and returns `self.output[: len(x)]`, `backward(self, inputs, grad_output, grad_inputs, run)`
+#    writes the gradient by each input unless its array is None, `table_row(self)` is its line in the table of layers,
 # 4. a line in `LAYERS`, so that a cfg may name it: here the check puts it into a network by itself,
 # 5. a test, which you see fail once: here the check, by nudging.
 # %%

@@ -36,7 +36,8 @@ from minidarknet.course import check
 # %% [markdown]
 # ## Two images, two channels, 4x4
 # A **batch** is a few images that are worked on at once. Ours has two, of two channels: one with numbers around 11, one
-# that jumps between -60 and 60. The layer behind would have to learn two very different scales.
+# that jumps between -60 and 60. The layer behind would have to learn two very different scales, and sums far
+# from 0 saturate or kill units (lesson 6).
 
 # %%
 rng = np.random.default_rng(7)
@@ -46,7 +47,8 @@ x = np.stack([rng.integers(9, 14, (2, 4, 4)), rng.integers(-60, 61, (2, 4, 4))],
 def draw(batch, title, form):
     figure, panels = plt.subplots(2, 2, figsize=(5.6, 5.4), layout="constrained")
     for (b, c), panel in np.ndenumerate(panels):
-        panel.imshow(batch[b, c], cmap=("Blues", "Oranges")[c], vmin=batch[:, c].min(), vmax=2 * batch[:, c].max())
+        low, high = batch[:, c].min(), batch[:, c].max()  # the darkest colours are left out, for the numbers' sake
+        panel.imshow(batch[b, c], cmap=("Blues", "Oranges")[c], vmin=low, vmax=2 * high - low)
         for (row, column), number in np.ndenumerate(batch[b, c]):
             panel.text(column, row, form.format(number), ha="center", va="center", fontsize=9)
         panel.set(xticks=[], yticks=[], title=f"image {b}, channel {c}")
@@ -83,7 +85,8 @@ assert np.allclose((mean, variance), (x.mean((0, 2, 3)), x.var((0, 2, 3), ddof=1
 # dividing by $N - 1$ makes up for that (an **unbiased** estimate). Darknet does so, in learning and in what it keeps.
 # Most other libraries divide by $N$ in learning. With $N = 1$ there is no spread at all: 0 / 0.
 #
-# Then the mean is taken away, and the rest divided by the deviation. A learned **scale** and **bias** may undo it:
+# Then the mean is taken away, and the rest divided by the deviation. Each channel has a **scale** and a **bias**, which
+# are learned like weights, so that a network may undo all this where that is better:
 #
 # $$y = \mathrm{scale} \cdot \frac{x - \mathrm{mean}}{\sqrt{\mathrm{variance}} + 0.000001} + \mathrm{bias}$$
 
@@ -109,7 +112,7 @@ v = np.logspace(-14, 2, 200)
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.loglog(v, 1 / (np.sqrt(v) + 1e-6), label="1 / (sqrt(variance) + 0.000001), Darknet")
 ax.loglog(v, 1 / np.sqrt(v + 1e-5), linestyle="--", label="1 / sqrt(variance + 0.00001), others")
-ax.set(xlabel="variance of the channel", ylabel="factor", title="Alike above 0.001, and far apart below")
+ax.set(xlabel="variance of the channel", ylabel="factor", title="Alike above 0.001, further and further apart below")
 ax.legend()
 plt.show()
 
@@ -118,12 +121,14 @@ plt.show()
 # One photo alone must not be judged by its own mean. So while it learns, the layer keeps a **rolling average** of what
 # it sees: 0.99 of the old value and 0.01 of the batch's, and predicting uses these two. Of its start, 69 batches leave
 # half ($0.99^{69} = 0.50$) and 459 batches a hundredth: a network that has only seen 20 batches predicts with numbers
-# that are mostly start. Darknet starts the variance at 0, and so divides by 0.000001; the package starts it at 1.
+# that are mostly start. Darknet starts the variance at 0, and before the first batch it divides by
+# 0.000001; the package starts it at 1.
 #
 # ## The way back
 # Let $d$ be the gradient of the loss by $y$: how much the loss grows when that number grows a little. Write
-# $u = x - \mathrm{mean}$, $r = \sqrt{\mathrm{variance}}$ and $e = 1 / (r + \epsilon)$, so $y = s\,u\,e + b$.
-# The easy two: $b$ gets $\sum d$, and $s$ gets $\sum d\,u\,e$. An input $x_i$ reaches the loss on three ways:
+# $u = x - \mathrm{mean}$, $r = \sqrt{\mathrm{variance}}$ and $e = 1 / (r + \epsilon)$, so $y = s\,u\,e + b$ with scale
+# $s$ and bias $b$; sums run over the $N$ numbers of a channel. The easy two: $b$ gets $\sum d$, and $s$ gets
+# $\sum d\,u\,e$. An input $x_i$ reaches the loss on three ways:
 #
 # 1. directly: $s\,e\,d_i$;
 # 2. it lifts the mean by $1/N$, which lowers *every* $u$: $-s\,e \sum d / N$;
@@ -151,8 +156,10 @@ def normalise_back(d, x, scale):
 
 # %% [markdown]
 # Is it right? Take any loss, move one number by a little to both sides, and see what the loss does (**finite
-# differences**). Our loss is the sum of all $y$, each with a random weight; these weights are then $d$. And adding the
-# same to all numbers of a channel, or stretching them, changes no $y$: along these the gradient must be 0.
+# differences**). Our loss is the sum of all $y$, each with a random weight; these weights are then $d$.
+#
+# And adding the same to all numbers of a channel, or stretching them away from their mean, changes no $y$ (but for the
+# 0.000001). So the gradients of a channel, or each times its distance from the mean, must add up to 0.
 
 # %%
 scale, bias, d = np.array([2.0, 0.5]), np.array([1.0, -3.0]), rng.standard_normal(x.shape)
@@ -178,7 +185,7 @@ for direction in (np.ones_like(x), x - mean[:, None, None]):  # a shift, a stret
 # ## Made quick, and careful
 # Our loops are slow only because Python runs them: `njit` makes machine code of the very same ones. They stay careful:
 # the variance is also the mean of the squares less the square of the mean, which takes one pass instead of two, but
-# numbers around 10,000 have squares near 100,000,000, where the next float32 is 8 away.
+# numbers around 10,000 have squares near 100,000,000, where the next float32 is 8 away: a variance of 1 is lost.
 
 # %% tags=["volatile"]
 quick = njit(statistics)
@@ -192,7 +199,8 @@ for name, way, numbers in (("loops", statistics, large[:1, :1]), ("compiled", qu
 
 # %% [markdown]
 # ## Now the real one
-# The package's layer, in the four moments of `layers/base.py`: options, shapes, memory, arithmetic.
+# The package's layer, as a network would use it: `connect` tells it its shapes, `allocate` gives it memory, `kept` is
+# what it keeps for the way back. Its rolling averages begin at 10 and 0, and at 1 and 1, to see them move.
 
 # %%
 from minidarknet.cfg import parse_cfg
@@ -240,9 +248,10 @@ for _, parameter in network.parameters():  # some numbers that learning could ha
 assert np.abs(network.forward(even) - in_steps).max() < 2e-5
 
 # %% [markdown]
+# ## Exercises
 # ### Exercise 7.1: fold
-# Behind a convolution with weights (filters, channels, size, size) stands batch norm; its numbers are (filters,). Give
-# the (weights, biases) of the one convolution that does both.
+# Behind a convolution with weights (filters, channels, size, size), and no biases, stands batch norm; its numbers are
+# (filters,). Return the weights and the biases of the one convolution that does both, as a tuple.
 
 
 # %%
@@ -258,7 +267,7 @@ check("7.1", fold)
 
 # %% [markdown]
 # ### Exercise 7.2: repair a bug
-# This prediction agrees with Darknet on most photos, but with some files the answer is nonsense. Repair it.
+# This prediction agrees with Darknet on most photos, but with some weights files the answer is nonsense. Repair it.
 
 
 # %%
@@ -279,7 +288,7 @@ check("7.2", predict)
 # %% [markdown]
 # ### Exercise 7.3: write a backward
 # Fine-tuning often *freezes* batch norm: the rolling averages are used, and stay. Write the way back: the gradients by
-# x (as d), by scale and by bias (both (channels,)), as a tuple. Of the three ways one remains.
+# x (of d's shape), by scale and by bias (both (channels,)), as a tuple. Of the three ways, one remains.
 
 
 # %%

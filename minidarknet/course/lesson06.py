@@ -24,8 +24,11 @@ def dead(answer: Callable[..., Any]) -> None:
         outputs[generator.integers(examples), :] = 1.5  # one example wakes every unit that is not silenced
         outputs[:, silenced] = 0
         found = answer(outputs.copy())
-        what = f"outputs of {examples} examples and {units} units"
-        expect(what, found.tolist() if isinstance(found, np.ndarray) else found, silenced)
+        what = f"the numbers of the dead, in outputs of {examples} examples and {units} units"
+        listed = found.tolist() if isinstance(found, np.ndarray) else found
+        if isinstance(listed, (list, tuple)) and len(listed) != len(silenced):
+            fail(f"{what}: expected {silenced}, found {listed}")
+        expect(what, listed, silenced)
 
 
 def swish_layer(answer: Callable[..., Any]) -> None:
@@ -57,7 +60,7 @@ def swish_layer(answer: Callable[..., Any]) -> None:
     second.forward(layer_input, run=run)
     by_input = np.full_like(x, np.nan)
     second.backward([layer_input], grad.copy(), [by_input], run)
-    expect("the gradient by the input", by_input, grad * slopes, 1e-4)
+    expect("the gradient by the input, in an array that was all nan before", by_input, grad * slopes, 1e-4)
     second.backward([layer_input], grad.copy(), [None], run)  # nobody asks, as behind the network's input
 
 
@@ -83,6 +86,7 @@ EXERCISES = (
         "6.3",
         "Add a layer in five steps",
         swish_layer,
-        hint="With s = logistic(x), the slope of x * s is s + x * s * (1 - s). Fill grad_input in place.",
+        hint="With s = logistic(x), the slope of x * s is s + x * s * (1 - s), times grad_output. Write into the array "
+        "that you get: grad_input[:] = ..., unless it is None.",
     ),
 )

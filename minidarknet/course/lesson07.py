@@ -24,7 +24,8 @@ def fold(answer: Callable[..., Any]) -> None:
             new_weights[f] = factor * weights[f]
             new_biases[f] = bias[f] - factor * mean[f]
         found = answer(weights.copy(), scale.copy(), bias.copy(), mean.copy(), variance.copy())
-        expect(f"fold with weights of shape {weights.shape}", found, (new_weights, new_biases), 1e-6)
+        what = f"fold with weights of shape {weights.shape}, which is (weights, biases)"
+        expect(what, found, (new_weights, new_biases), 1e-6)
 
 
 def predict(answer: Callable[..., Any]) -> None:
@@ -53,7 +54,7 @@ def frozen_back(answer: Callable[..., Any]) -> None:
             by_scale[c] = factor[c] * np.sum(d[:, c] * (x[:, c] - mean[c]))
         expected = (by_x, by_scale, d.sum(axis=(0, 2, 3)))
         found = answer(d.copy(), x.copy(), scale.copy(), mean.copy(), variance.copy())
-        expect(f"frozen_back with d of shape {sides}", found, expected, 1e-9)
+        expect(f"frozen_back with d of shape {sides}, which is (by x, by scale, by bias)", found, expected, 1e-9)
 
 
 EXERCISES = (
