@@ -117,7 +117,7 @@ plt.show()
 # With these numbers, the layers of earlier lessons are a few lines each: `sliding_window_view` lays a window at every
 # place, and `einsum` multiplies and adds up over the letters that the result lacks (`c`, `y`, `x`: a filter's numbers).
 # What if a program takes the header for 4 bytes longer? Then each array begins one number late: the second bias is
-# taken for the first, a scale for the last bias. Nothing fails, but the network only guesses: by chance, a tenth is right.
+# taken for the first, a scale for the last bias. Nothing fails, but the network guesses: a tenth is right by chance.
 
 
 # %% tags=["volatile"]
