@@ -61,7 +61,9 @@ plt.show()
 #
 # The header begins with the version of the format, major.minor.revision. Then comes `seen`, how many pictures training
 # has shown to the network. In newer files it has 64 bits, which are two cells above: the header has 20 bytes. In older
-# ones it has 32 bits: 16 bytes. It is 64 bits if major * 10 + minor is at least 2, and both are below 1000. (If one is
+# ones it has 32 bits: 16 bytes.
+#
+# The version tells which: 64 bits if major * 10 + minor is at least 2, and both are below 1000. (If one is
 # above 1000, connected layers are stored (inputs, outputs), and must be turned.)
 #
 # Python's `struct` turns numbers into bytes. `<` means *little-endian*: the byte that counts least comes first, so 640,

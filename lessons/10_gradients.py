@@ -104,10 +104,10 @@ plt.show()
 
 # %% [markdown]
 # ## A connected layer, 4x4
-# Each output is a sum: $y_o = \sum_i w_{oi} x_i + b_o$, along a *row* of the weights. Let $d$ be the gradient by $y$.
-# Each input has moved all outputs, so on the way back it collects from a *column*: $\partial L / \partial x_i = \sum_o
-# w_{oi} d_o$. A weight is met once in each image: $\partial L / \partial w_{oi} = d_o x_i$, added up over the batch. In
-# NumPy, these are three matrix products (`@` in `quick` and `quick_back`).
+# Each output is a sum: $y_o = \sum_i w_{oi} x_i + b_o$, along a *row* of the weights. Each input has moved all outputs.
+# So on the way back, with $d$ for the gradient by $y$, it collects from a *column*:
+# $\partial L / \partial x_i = \sum_o w_{oi} d_o$. A weight is met once in each image:
+# $\partial L / \partial w_{oi} = d_o x_i$, added up over the batch: in NumPy, three matrix products (`@`).
 
 # %%
 weights, biases = np.array([[1.0, 0, 2, -1], [0, 3, 1, 0], [2, 1, 0, 1], [-1, 0, 1, 2]]), np.array([0.5, 0, -1, 0])
@@ -161,10 +161,10 @@ assert np.allclose(by_x, numeric_gradient(lambda x: np.sum(d * connected(x, weig
 
 # %% [markdown]
 # ## A network that learns
-# Two arcs of points that no straight line parts. The network: connected from 2 to 16, leaky, connected to 2, softmax.
+# Two arcs of points, which no line can part, and a network: connected from 2 to 16, leaky, connected to 2, softmax.
 # Going back is the same list in reverse, beginning with lesson 8's $p - t$; it is checked on 5 points. Then learn: 500
 # times, move every number against its gradient, by the **rate** times that gradient, so that the loss falls (lesson 11
-# says more). The gradients are sums over 200 points, so our rate of 0.5 is divided by 200.
+# says more): here 0.5 / 200, as the gradients are sums over 200 points.
 
 # %%
 rng = np.random.default_rng(10)
