@@ -194,7 +194,8 @@ with TemporaryDirectory() as folder:
 #
 # One right answer proves little: errors can cancel, or hide. The proof is to compare *every layer*: the largest
 # difference, as a share of the layer's largest number. We have 256 numbers of each layer from the C program. Two
-# float32 programs differ by roundings, at most 6 in 10⁸ each; a border that repeats the edge, not zeros, gives 0.66 in layer 0.
+# float32 programs differ by roundings, at most 6 in 10⁸ each; a border that repeats the edge, not zeros,
+# gives 0.66 in layer 0.
 
 # %% tags=["weights", "volatile"]
 golden, tiny = Path(os.environ.get("MINIDARKNET_SHARED", "nowhere")) / "golden", locate("tiny")  # what C computed
