@@ -50,7 +50,9 @@ for panel, (title, numbers) in zip(panels, stages.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Only differences count: `1 1 1 1` and `0 0 0 0` are the same. In loops, the scores divided by a **temperature**:
+# Only differences count: `1 1 1 1` and `0 0 0 0` give the same. Darknet can also divide all scores by a
+# **temperature** first. Above 1 it draws them together, and so the probabilities; below 1 it drives them apart. Here
+# both, in loops:
 
 
 # %%
@@ -73,7 +75,7 @@ plt.show()
 # %% [markdown]
 # ## The trick that keeps it finite
 # A float32 ends at about $3.4 \cdot 10^{38}$, which is $e$ to the power of 88.7. A score of 100 gives infinity, and
-# infinity divided by infinity is no number (NaN). So take the largest score away from all: the largest power is then
+# infinity divided by infinity is not a number (NaN). So take the largest score away from all: the largest power is then
 # $e^0 = 1$, and the smallest may become 0 without harm.
 
 # %%
@@ -84,9 +86,10 @@ print("shifted:", softmax_by_hand(hot - hot.max(axis=1, keepdims=True))[0].round
 
 # %% [markdown]
 # ## The loss: how surprised are we?
-# The **truth** $t$ of an image is a row with 1 at its class and 0 elsewhere. The **cross-entropy** is $-\log p$ of the
-# right class: 0 when the network is sure and right, and $\log n$ when it guesses among $n$ classes (2.303 for ten,
-# 6.908 for a thousand). Over a batch, Darknet adds the losses up.
+# The **truth** $t$ of an image is a row with 1 at its class and 0 elsewhere. The **loss** is one number that says how
+# wrong the answer is. For classes it is the **cross-entropy**, $-\log p$ of the right class (natural logarithm): 0
+# when the network is sure and right, and $\log n$ when it guesses among $n$ classes (2.303 for ten, 6.908 for a
+# thousand). Over a batch, Darknet adds the losses up.
 
 # %%
 truth = np.array([[1.0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]])
@@ -108,13 +111,13 @@ plt.show()
 
 # %% [markdown]
 # ## The way back, and why the two belong together
-# Let $z$ be the scores and $c$ the right class. Softmax alone has the derivatives $\partial p_i / \partial z_j = p_i
-# ([i = j] - p_j)$, the logarithm $\partial L / \partial p_c = -1 / p_c$; in their product the $p_c$ goes away.
-# Directly, with $L = -\log p_c = -z_c + \log \sum_k e^{z_k}$:
+# Let $z$ be the scores, $c$ the right class, and $[i = j]$ short for 1 where $i$ is $j$, else 0. Softmax alone has the
+# derivatives $\partial p_i / \partial z_j = p_i ([i = j] - p_j)$, the logarithm $\partial L / \partial p_c = -1 / p_c$;
+# in their product the $p_c$ goes away. Directly, with $L = -\log p_c = -z_c + \log \sum_k e^{z_k}$:
 #
 # $$\frac{\partial L}{\partial z_j} = -[j = c] + \frac{e^{z_j}}{\sum_k e^{z_k}} = p_j - t_j$$
 #
-# That is all: probability less truth. Each gradient is between -1 and 1, and those of an image add up to 0. With a
+# That is all: probability minus truth. Each gradient is between -1 and 1, and those of an image add up to 0. With a
 # temperature $T$, it is $(p - t) / T$.
 
 
@@ -131,8 +134,9 @@ for temperature in (1.0, 2.5):
     assert np.allclose(gradient.sum(axis=1), 0)
 
 # %% [markdown]
-# Going back in two steps fails just where learning matters most: where the network is sure and wrong. There $p_c$ is 0,
-# so $1 / p_c$ is infinite, and infinity times 0 is NaN. The common gradient is -1, large and right:
+# Going back in two steps fails just where learning matters most: where the network is sure and wrong. There $p_c$ is
+# rounded to 0, so $1 / p_c$ is infinite, and infinity times 0 is NaN. The common gradient is -1 by the right class's
+# score: as large as it can be, and right.
 
 # %%
 t, p = np.array([[1, 0]], np.float32), softmax_by_hand(np.array([[-120, 0]], np.float32))
@@ -142,9 +146,10 @@ with np.errstate(divide="ignore", invalid="ignore"):
 
 # %% [markdown]
 # ## Other costs
-# Where the truth is a number and no class, the **distance** $x - t$ counts. `sse` squares it, `L1` takes its absolute
-# value, `smooth` is squared near 0 and straight beyond 1. `masked` is `sse` that skips every truth of -1234. By custom,
-# *half* the derivative of a square goes back: $x - t$.
+# Where the truth is a number and no class, the **distance** $x - t$ of output and truth counts. `sse` squares it, `L1`
+# takes its absolute value, `smooth` is squared near 0 and straight beyond 1. `masked` is `sse` that skips every truth
+# of -1234, which means: not known. By custom, `sse` and `smooth` send back *half* of their derivative, so $x - t$ for a
+# square; `L1` sends all of it, the sign of $x - t$.
 
 # %%
 COSTS = {
@@ -158,8 +163,8 @@ for (name, (cost, back)), line in zip(COSTS.items(), ("-", "--", ":"), strict=Tr
     left.plot(off, cost(off), line)
     right.plot(off, back(off), line, label=name)
 right.plot(off, np.where(np.abs(off) < 1, off, -np.sign(off)), "k", linewidth=0.8, label="smooth in Darknet")
-left.set(xlabel="output less truth", title="the cost", ylim=(0, 5))
-right.set(xlabel="output less truth", title="what goes back")
+left.set(xlabel="output minus truth", title="the cost", ylim=(0, 5))
+right.set(xlabel="output minus truth", title="what goes back")
 fig.legend(loc="outside right upper")
 plt.show()
 x = np.array([-2.2, -0.7, 0.3, 1.4])
@@ -167,10 +172,12 @@ for (cost, back), share in zip(COSTS.values(), (0.5, 1, 0.5), strict=True):
     assert np.allclose(share * numeric_gradient(lambda x, cost=cost: cost(x).sum(), x), back(x))
 
 # %% [markdown]
-# Beyond 1, the thin line pushes *away* from the truth: a wrong sign in Darknet's code. Labels that do not exclude each
-# other (a dog *and* a ball) have a **logistic** layer: every score gets a probability $p = 1 / (1 + e^{-z})$ of its
-# own, with the loss $-\log p$ where the truth is 1 and $-\log(1 - p)$ where it is 0. The slope $p (1 - p)$ cancels
-# against the logarithm's fraction, and once more $p - t$ goes back.
+# Learning goes *against* what goes back. So beyond 1, the thin line pushes *away* from the truth: a wrong sign in
+# Darknet's code.
+#
+# Labels that do not exclude each other (a dog *and* a ball) have a **logistic** layer: every score gets a probability
+# $p = 1 / (1 + e^{-z})$ of its own, with the loss $-\log p$ where the truth is 1 and $-\log(1 - p)$ where it is 0. The
+# slope $p (1 - p)$ cancels against the logarithm's fraction, and once more $p - t$ goes back.
 
 
 # %%
@@ -203,7 +210,9 @@ for name, way in (("loops", softmax_by_hand), ("compiled", quick_softmax)):
     print(f"{name}: {1e3 * (time.perf_counter() - start):.1f} ms for 100 images and 1000 classes")
 
 # %% [markdown]
-# ## Now the real ones: output, loss and gradient of the package's layers for our four images
+# ## Now the real ones
+# `real` sets up a layer of the package as in lesson 7, and returns output, loss and gradient for our four images. With
+# `quirks=True` the layer repeats Darknet's mistakes.
 
 # %%
 from minidarknet.layers.base import Run
@@ -235,19 +244,19 @@ for name, (cost, back) in COSTS.items():
     assert np.allclose(loss, cost(scores - truth).sum()), name
     assert np.allclose(gradient, back(scores - truth)), name
     wrong = int((real(Cost(CostOptions(type=name)), quirks=True)[2] != gradient).sum())
-    print(f"{name}: {wrong} of 16 gradients are others in Darknet")
+    print(f"{name}: Darknet gets {wrong} of 16 gradients wrong")
 _, loss, gradient = real(Cost(CostOptions(type="masked")), np.where(truth == 1, -1234, truth))
 assert np.allclose((loss, np.abs(gradient[truth == 1]).sum()), ((scores[truth == 0] ** 2).sum(), 0))
 
 # %% [markdown]
 # What differs, line by line:
-# - threads share the rows; as in Darknet, the loss does not weigh $-\log p$ with the truth's value, which is 1 or 0;
-# - `quirks`: Darknet forgets the temperature on the way back, its `smooth` has the wrong sign, and its `L1` takes a hit
-#   ($x = t$) for a miss. Without it, the gradients are the true ones.
+# - float32 for float64, hence the tolerances; and the package's threads share the rows among them;
+# - `quirks`: Darknet forgets the temperature on the way back, its `smooth` has the wrong sign, and its `L1` sends 1
+#   back for an exact hit ($x = t$), where nothing should be learned. Without `quirks`, the gradients are the true ones.
 #
 # ### Exercise 8.1: read a first loss
 # The first loss of a training log says among how many equally likely classes the network seems to guess. It is summed
-# over the batch: `guessed(64 * 2.302585, 64)` is 10.
+# over the batch: `guessed(64 * 2.302585, 64)` is 10. Return a whole number.
 
 
 # %%
@@ -262,7 +271,8 @@ check("8.1", guessed)
 
 # %% [markdown]
 # ### Exercise 8.2: repair an overflow
-# The loss of one image, whose class is `right`, straight from its scores (classes,) in float64. Make it work for all.
+# The loss of one image from its scores, (classes,) in float64; `right` is the number of its class. It is inf or NaN for
+# large scores. Make it right for all: it is not enough to subtract the largest score, as $p$ may still round to 0.
 
 
 # %%

@@ -35,26 +35,31 @@ from minidarknet.course import check
 # %% [markdown]
 # ## Three numbers that learn
 # A network as small as can be: $z = w x + b$, then leaky, $h = z$ or $0.1 z$ below 0, then $y = v h$. The loss is
-# $L = (y - t)^2 / 2$. The **gradient** by a number says how much $L$ grows when that number grows by a little, per
-# little. Here with $w = 0.5$, $b = -2$, $v = 3$, for $x = 2$ and $t = 0.7$:
+# $L = (y - t)^2 / 2$, with the truth $t$. The **gradient** by a number is a ratio: how much $L$ grows when that number
+# grows by a little, divided by that little. Here with $w = 0.5$, $b = -2$, $v = 3$, for $x = 2$ and $t = 0.7$:
 
 # %%
-figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
 stages = (("x", "2", "-0.15"), ("z = w x + b", "-1", "-0.3"), ("h = leaky(z)", "-0.1", "-3"), ("y = v h", "-0.3", "-1"))
+slopes = ("times w = 0.5", "times 0.1", "times v = 3", "times y - t")
 for i, (name, value, gradient) in enumerate((*stages, ("L", "0.5", "1"))):
     ax.text(i, 0, name, ha="center", va="center", bbox={"boxstyle": "round,pad=0.5", "facecolor": "white"})
     ax.text(i, 0.55, value, ha="center", color="C0", fontsize=12)
     ax.text(i, -0.7, gradient, ha="center", color="#B03000", fontsize=12)
     if i < 4:
+        ax.text(i + 0.5, -0.52, slopes[i], ha="center", color="#B03000", fontsize=8)
         for tail, head, height, colour in ((0.3, 0.7, 0.6, "C0"), (0.7, 0.3, -0.65, "#B03000")):
             ax.annotate("", (i + head, height), (i + tail, height), arrowprops={"arrowstyle": "->", "color": colour})
-ax.set(xlim=(-0.6, 4.6), ylim=(-1, 1), xticks=[], yticks=[], frame_on=False, title="Above: values. Below: gradients")
+for i, branch in ((1, "w: -0.3 x = -0.6,  b: -0.3"), (3, "v: -1 h = 0.1")):
+    ax.text(i, -1, f"gradient by {branch}", ha="center", color="#B03000", fontsize=9)
+ax.set(xlim=(-0.6, 4.6), ylim=(-1.2, 0.9), xticks=[], yticks=[], frame_on=False)
+ax.set_title("Above: values, from left to right. Below: gradients, from right to left")
 plt.show()
 
 # %% [markdown]
 # The **chain rule**: what $L$ gains by a nudge of $z$ is what it gains by $h$, times what $h$ gains by $z$. So walk
-# back from $L$ and multiply by each step's own slope. Each step needs only its own numbers from the way forward. The
-# gradient by a parameter branches off where it is used: by $v$ it is $-1 \cdot h$, by $w$ it is $-0.3 \cdot x$.
+# back from $L$, and multiply by each step's own slope. Each step needs only its own numbers from the way forward. The
+# gradient by a parameter branches off where it is used: by $v$ it is that by $y$ times $h$, so $-1 \cdot (-0.1)$.
 
 
 # %%
@@ -79,9 +84,10 @@ assert np.allclose(gradient, numeric_gradient(lambda n: three_numbers(*n, x=2, t
 
 # %% [markdown]
 # ## How small is a little?
-# `numeric_gradient` is the **numeric check**: two losses a step apart on both sides (*central* differences). A large
-# step sees the curve bend; a small one subtracts two losses that are nearly equal, and little is left but rounding.
-# Here is the error for a loss whose slope we know exactly: $-\log p$ of the logistic curve, with slope $p - 1$.
+# `numeric_gradient` is the **numeric check** (lesson 3's finite differences): it compares the losses one step to either
+# side (*central* differences). Over a large step the curve bends; after a small one, two losses are subtracted that are
+# nearly equal, and little is left but rounding. Here is the error for a loss whose slope we know exactly: $-\log p$ of
+# the logistic curve, with slope $p - 1$.
 
 # %%
 steps, exact = np.logspace(-13, 0, 53), 1 / (1 + np.exp(-0.7)) - 1
@@ -92,15 +98,16 @@ for kind, sides, line in (("float32", 2, ":"), ("float64", 1, "--"), ("float64",
     error = np.abs((up - down) / (sides * h) - exact)
     ax.loglog(steps, error + 1e-13, line, label=f"{kind}, {'both sides' if sides == 2 else 'one side'}")
 assert 1e-7 < steps[error.argmin()] < 1e-4  # float64, both sides
-ax.set(xlabel="step", ylabel="error of the slope", title="Too large bends, too small rounds: float64 and about 0.00001")
+ax.set(xlabel="step", ylabel="error of the slope", title="Best: float64, both sides, a step near 0.00001")
 ax.legend()
 plt.show()
 
 # %% [markdown]
 # ## A connected layer, 4x4
-# Each output is a sum: $y_o = \sum_i w_{oi} x_i + b_o$, a *row* of the weights. Back, each input has moved all outputs,
-# so it collects from a *column*: $\partial L / \partial x_i = \sum_o w_{oi} d_o$. A weight is met once in each image:
-# $\partial L / \partial w_{oi} = d_o x_i$, added up over the batch. In NumPy, these are three matrix products.
+# Each output is a sum: $y_o = \sum_i w_{oi} x_i + b_o$, along a *row* of the weights. Each input has moved all outputs.
+# So on the way back, with $d$ for the gradient by $y$, it collects from a *column*:
+# $\partial L / \partial x_i = \sum_o w_{oi} d_o$. A weight is met once in each image:
+# $\partial L / \partial w_{oi} = d_o x_i$, added up over the batch: in NumPy, three matrix products (`@`).
 
 # %%
 weights, biases = np.array([[1.0, 0, 2, -1], [0, 3, 1, 0], [2, 1, 0, 1], [-1, 0, 1, 2]]), np.array([0.5, 0, -1, 0])
@@ -115,6 +122,8 @@ for panel, shade, numbers, title in zip(panels, shades, (weights, weights, d.T *
         panel.text(i, o, f"{number:g}", ha="center", va="center")
     panel.set(xticks=range(4), yticks=range(4), xlabel="input", ylabel="output")
     panel.set_title(title, fontsize=9)
+panels[2].set_xticks(range(4), [f"x[{i}]={v:g}" for i, v in enumerate(x[0])], fontsize=8)
+panels[2].set_yticks(range(4), [f"d[{o}]={v:g}" for o, v in enumerate(d[0])], fontsize=8)
 plt.show()
 
 
@@ -152,9 +161,10 @@ assert np.allclose(by_x, numeric_gradient(lambda x: np.sum(d * connected(x, weig
 
 # %% [markdown]
 # ## A network that learns
-# Two arcs of points that no straight line parts. The network: connected from 2 to 16, leaky, connected to 2, softmax.
-# Going back is the same list in reverse, beginning with lesson 8's $p - t$. Then learn: 500 times, move every number a
-# little against its gradient (lesson 11 says more). Gradients are sums over 200 points, so the rate is divided by 200.
+# Two arcs of points, which no line can part, and a network: connected from 2 to 16, leaky, connected to 2, softmax.
+# Going back is the same list in reverse, beginning with lesson 8's $p - t$; it is checked on 5 points. Then learn: 500
+# times, move every number against its gradient, by the **rate** times that gradient, so that the loss falls (lesson 11
+# says more): here 0.5 / 200, as the gradients are sums over 200 points.
 
 # %%
 rng = np.random.default_rng(10)
@@ -203,13 +213,14 @@ grid = np.stack([across.ravel(), up.ravel()], axis=1)
 _, field, _ = gradients(numbers, grid, np.eye(2)[np.zeros(len(grid), int)], quick, quick_back)
 right.contourf(across, up, field[:, 1].reshape(across.shape), 20, cmap="PuOr_r", vmin=-0.3, vmax=1.3)
 right.scatter(*points.T, c=group, cmap="gray", s=12, edgecolors="black")
-right.set_title("What the network thinks of every place")
+right.set_title("Violet: probably black, orange: white")
 plt.show()
 print(f"loss per point {losses[0]:.3f}, then {losses[-1]:.3f}; {(p.argmax(axis=1) == group).sum()} of 200 are right")
 
 # %% [markdown]
 # ## Now the real one
-# A `Learner` does the same for any network: forward, then back through the layers in reverse.
+# A `Learner` does the same for any network: forward, then back through the layers in reverse. An optimizer, `SGD`,
+# moves the numbers; its `momentum` and `decay` wait for lesson 11.
 
 # %%
 from minidarknet.cfg import parse_cfg
@@ -239,8 +250,8 @@ print(f"after 500 steps: loss per point {loss / 200:.3f}, and every number less 
 # - leaky goes back by its *output*, whose sign is that of its input, so that the input need not be kept;
 # - the first layer's gradient by x is not computed, as nobody asks; those by parameters are *added* to what is there.
 #
-# ### Exercise 10.1: repair a bug
-# This gradient by the weights, (outputs, inputs), is right for one image and wrong for a batch. Repair it.
+# ### Exercise 10.1: repair the gradient by the weights
+# `d` is (batch, outputs), `x` (batch, inputs), the result (outputs, inputs): right for one image, wrong for more.
 
 
 # %%
@@ -260,8 +271,8 @@ check("10.1", by_weights_of)
 
 # %% [markdown]
 # ### Exercise 10.2: write a backward
-# A layer with a shortcut: $y = x + \tanh(s)$ with $s = x W^T$, and $\tanh' = 1 - \tanh^2$. Given d, the gradient by y,
-# give the gradients by W and by x, as a tuple. Along how many ways does x reach y?
+# A layer with a shortcut: $y = x + \tanh(s)$ with $s = x W^T$, and $\tanh' = 1 - \tanh^2$. x and y are
+# (batch, n), W is (n, n). Given d, the gradient by y, return those by W and by x. On how many ways does x reach y?
 
 
 # %%
@@ -277,8 +288,8 @@ check("10.2", shortcut_back)
 
 # %% [markdown]
 # ### Exercise 10.3: find the liar
-# Somebody claims a gradient of `loss` at `x` (a vector of float64). Give the index of the one number that is wrong, or
-# None where all are right to four digits.
+# `loss` is a function of a vector, and somebody claims that its gradient at `x` is `claimed`. Return the index of
+# the one number that is wrong, or None where all are right to four digits.
 
 
 # %%

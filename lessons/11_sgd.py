@@ -36,8 +36,10 @@ from minidarknet.course import check
 
 # %% [markdown]
 # ## One weight, four steps
-# The loss is $(w - 3)^2 / 2$, its gradient $w - 3$. A step goes against the gradient, as far as the **rate** says, here
-# 0.5. With **momentum** $\mu$, here 0.5, a **velocity** keeps a part of the steps before, like a ball that rolls:
+# **SGD** is *stochastic gradient descent*: go downhill by the gradient of a few examples, a batch, drawn by chance
+# (stochastic). Here the loss is $(w - 3)^2 / 2$, its gradient $g = w - 3$. A plain step goes against the gradient:
+# $w \leftarrow w - \mathrm{rate} \cdot g$, with a **rate** of 0.5 here. With **momentum** $\mu$, here 0.5 too, a
+# **velocity** $v$ keeps a part of the steps before, like a ball that rolls:
 #
 # $$v \leftarrow \mu v - g \qquad\qquad w \leftarrow w + \mathrm{rate} \cdot v$$
 
@@ -60,18 +62,20 @@ for (row, column), number in np.ndenumerate(table):
     right.text(column, row, f"{number:g}", ha="center", va="center")
 right.set_xticks(range(4), ["w", "gradient", "velocity", "next w"])
 right.set_yticks(range(4), ["step 1", "step 2", "step 3", "step 4"])
+right.set_title("velocity: half the last one, minus gradient", fontsize=10)
 plt.show()
 
 # %% [markdown]
 # ## A valley
-# Real losses are steep in some directions and flat in others. Take $(x^2 + 25 y^2) / 2$: its **curvature** is 1 along
-# $x$ and 25 along $y$, its gradient $(x, 25 y)$. A plain step multiplies a number of curvature $c$ by
-# $1 - \mathrm{rate} \cdot c$. If that is below -1, it explodes: the rate must stay below $2 / c$ for the *steepest*
-# direction, and the flattest one waits.
+# Real losses are steep in some directions and flat in others, like $(x^2 + 25 y^2) / 2$ with its gradient $(x, 25 y)$.
+# The **curvature**, how fast the slope changes, is 1 along $x$ and 25 along $y$. A plain step makes
+# $y - \mathrm{rate} \cdot 25 y$ of $y$: with curvature $c$ it multiplies by $1 - \mathrm{rate} \cdot c$. Below -1, each
+# step is larger than the last, and descent explodes: the rate must stay below $2 / c$ of the *steepest* direction,
+# and the flattest crawls.
 #
 # **Adam** (Kingma and Ba, 2014) gives every number its own rate: it divides a rolling mean of the gradients by the root
-# of a rolling mean of their squares, so that a steeper loss makes no larger steps. Both means begin at 0 and would be
-# too small, so they are divided by $1 - \beta^t$ after $t$ steps.
+# of a rolling mean of their squares, so that a steeper loss makes no larger steps. Both means begin at 0, too small; so
+# after $t$ steps they are divided by $1 - \beta^t$. $\beta$ is the share of the old mean that is kept (`b1`, `b2`).
 
 
 # %%
@@ -105,18 +109,21 @@ for panel, (name, path) in zip(panels.flat, paths.items(), strict=True):
     panel.contour(x, y, (x**2 + 25 * y**2) / 2, 12, cmap="Greys_r", linewidths=0.6)
     panel.plot(*path.T, ".-", markersize=4, linewidth=0.9)
     panel.set_title(f"{name}: {np.linalg.norm(path[-1]):.2f} away", fontsize=10)
-fig.suptitle("40 steps each, to the middle of the rings")
+fig.suptitle("40 steps each, from the upper left to the middle of the rings (x across, y up)", fontsize=11)
 plt.show()
 assert np.allclose(paths["plain, rate 0.02"][-1], begin * (1 - 0.02 * valley([1, 1])) ** 40)
 assert np.abs(descend(begin, valley, 0.081, 0)[-1, 1]) > 1  # 0.081 is above 2 / 25
 assert np.allclose(adam(begin, lambda w: 1000 * valley(w), 0.3), paths["Adam, rate 0.3"], atol=1e-4)
 
 # %% [markdown]
+# Plain descent with the small rate crawls along the valley; just below 2 / 25 = 0.08, it leaps from side to side. With
+# momentum, steps along the valley add up, as all point the same way; those across change sign, and cancel in part.
+#
 # ## Darknet's update, to the bit
 # The gradients of a batch are *sums* over its $B$ images, so Darknet divides the rate by $B$. **Weight decay** pulls
 # weights (not biases or scales) towards 0: a loss of $\mathrm{decay} \cdot w^2 / 2$ per image, with the gradient
-# $\mathrm{decay} \cdot w$. One buffer serves for all: gradients and decay are added to it, it is used, and then
-# *multiplied* by the momentum instead of cleared. That is the same as our velocity:
+# $\mathrm{decay} \cdot w$, so $B$ times that for a batch. One buffer serves for all: gradients and decay are subtracted
+# from it, it is used, and then *multiplied* by the momentum instead of cleared. That is the same as our velocity:
 
 # %%
 rng = np.random.default_rng(11)
@@ -147,7 +154,7 @@ assert np.allclose((DECAY / 2 * (w + 0.1) ** 2 - DECAY / 2 * (w - 0.1) ** 2) / 0
 # %% [markdown]
 # As the rate multiplies at the very end, a new rate also counts for what the buffer has stored. And as gradients only
 # add up, a batch may come in parts (`subdivisions`): the step follows the last one. NumPy goes through memory once for
-# each operation. A kernel does all of them while a number is in a register:
+# each operation. A compiled kernel does all of them while it has a number at hand, in the processor's registers:
 
 
 # %% tags=["volatile"]
@@ -167,8 +174,9 @@ for name, way in (("NumPy", our_step), ("kernel", lambda *arrays: quick_step(*ar
 
 # %% [markdown]
 # ## The rate over time
-# Large steps first, small ones at the end: the cfg's `policy` says how. `burn_in` comes before any of them (here with
-# `constant`): while momentum and batch norm still know nothing, the rate rises from 0.
+# Large steps first, small ones at the end: the cfg's `policy` says how, by the number $n$ of the batch, of which there
+# are `max_batches` in all. `burn_in` may come before any policy (here `constant`): while momentum and batch norm still
+# know nothing, the rate rises from 0.
 
 # %%
 POLICIES = {
@@ -189,6 +197,7 @@ plt.show()
 
 # %% [markdown]
 # ## Now the real ones
+# First the six schedules; then 40 steps of the package with the same gradients as above, by momentum and by Adam.
 
 # %%
 from minidarknet.cfg import parse_cfg
@@ -216,7 +225,7 @@ def forty_steps(net):
     return weights.value.ravel()
 
 
-given = iter(many.astype(float))
+given = iter(many.astype(float))  # Adam divides the sums by the batch of 8 first
 by_adam = adam(first.astype(float), lambda w: next(given) / 8, 0.1)[-1]
 assert np.abs(forty_steps("momentum=0.9\ndecay=0.0005") - w).max() < 2e-6
 assert np.abs(forty_steps("adam=1\ndecay=0") - by_adam).max() < 5e-5
@@ -225,12 +234,13 @@ assert np.abs(forty_steps("adam=1\ndecay=0") - by_adam).max() < 5e-5
 # What differs, line by line:
 # - `kernels/update.py` does a step in one pass on all threads, and clears the gradient in it;
 # - it may round $a b + c$ once instead of twice, so the last bits are not Darknet's (2e-6 at most after 40 steps);
-# - Darknet subtracts *unsigned* numbers in `sigmoid`: before its middle, the rate is 0. Here only with `quirks`;
-# - Darknet does Adam on a GPU only, and without one silently momentum.
+# - Darknet subtracts *unsigned* numbers in `sigmoid`, which cannot be negative: before its middle, the difference is
+#   huge, and the rate 0. Here only with `quirks`;
+# - Darknet has Adam on a GPU only. Without one it uses momentum, and does not say so.
 #
 # ### Exercise 11.1: predict an explosion
-# Plain descent on a loss with these curvatures, one for each direction: up to which rate does it not explode? For
-# example `largest_rate([1.0, 25.0])` is 0.08.
+# Plain descent on a loss with these curvatures, one for each direction: above which rate does it explode? For example
+# `largest_rate([1.0, 25.0])` is 0.08.
 
 
 # %%
@@ -244,8 +254,9 @@ def largest_rate(curvatures):
 check("11.1", largest_rate)
 
 # %% [markdown]
-# ### Exercise 11.2: repair a bug
-# One update as Darknet does it; but weights grow large, and the more the larger the batch. Give (weights, buffer).
+# ### Exercise 11.2: repair the decay
+# One update as Darknet does it, which returns (weights, buffer). But with large batches, weights grow as if there were
+# next to no decay. Repair it.
 
 
 # %%
@@ -263,7 +274,7 @@ check("11.2", update)
 
 # %% [markdown]
 # ### Exercise 11.3: a schedule
-# `burn_in`, then `poly`: for a number below burn_in the rate is $r (n / \mathrm{burn\_in})^p$, else
+# `burn_in`, then `poly`: for batch $n$ below burn_in the rate is $r (n / \mathrm{burn\_in})^p$, else
 # $r (1 - n / \mathrm{max\_batches})^p$. One power serves both, as in Darknet.
 
 
@@ -280,8 +291,8 @@ check("11.3", rate_of)
 # %% [markdown]
 # ### Exercise 11.4: look ahead
 # Nesterov's momentum takes the gradient not here, but where the velocity alone would lead: at
-# $w + \mathrm{rate}\, \mu v$. All else stays. `gradient` is a function of $w$. Give the new w and the new v, and change
-# no array in place.
+# $w + \mathrm{rate}\, \mu v$. All else stays. `gradient` is a function of $w$. Return the new w and the new v as a
+# tuple, and change no array in place.
 
 
 # %%

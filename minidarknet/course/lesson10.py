@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minidarknet.course.checking import Exercise, expect
+from minidarknet.course.checking import Exercise, expect, fail
 
 Vector = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def by_weights_of(answer: Callable[..., Any]) -> None:
 def shortcut_back(answer: Callable[..., Any]) -> None:
     """Number by number, along both ways."""
     generator = np.random.default_rng(102)
-    for batch, size in ((1, 1), (1, 4), (6, 3)):
+    for batch, size in ((1, 4), (6, 3), (1, 1)):
         d, x = generator.standard_normal((2, batch, size))
         weights = generator.standard_normal((size, size))
         by_weights, by_x = np.zeros_like(weights), d.copy()
@@ -35,7 +35,8 @@ def shortcut_back(answer: Callable[..., Any]) -> None:
             by_weights[o] += d[b, o] * slope * x[b]
             by_x[b] += d[b, o] * slope * weights[o]
         found = answer(d.copy(), x.copy(), weights.copy())
-        expect(f"shortcut_back with x of shape {x.shape}", found, (by_weights, by_x), 1e-9)
+        what = f"shortcut_back with x of shape {x.shape}: (gradient by W, gradient by x)"
+        expect(what, found, (by_weights, by_x), 1e-9)
 
 
 def liar(answer: Callable[..., Any]) -> None:
@@ -49,14 +50,19 @@ def liar(answer: Callable[..., Any]) -> None:
         claimed = true.copy()
         if wrong is not None:
             claimed[wrong] *= share
-        what = f"liar with {size} claimed numbers, {'all right' if wrong is None else f'number {wrong} wrong'}"
-        expect(what, answer(loss, x.copy(), claimed.copy()), wrong)
+        what = f"liar with a vector of {size}, where {'none' if wrong is None else f'number {wrong}'} is wrong"
+        found = answer(loss, x.copy(), claimed.copy())
+        if found is None and wrong is not None:
+            fail(f"{what}: found None, but it was claimed as {claimed[wrong]:.6g} and is {true[wrong]:.6g}")
+        if isinstance(found, (int, np.integer)) and 0 <= found < size and found != wrong:
+            fail(f"{what}: found {found}, but {claimed[found]:.6g}, which was claimed for that one, is right")
+        expect(what, found, wrong)
 
 
 EXERCISES = (
     Exercise(
         "10.1",
-        "Repair a bug",
+        "Repair the gradient by the weights",
         by_weights_of,
         hint="The loss is a sum over the images. What must become of the first image's gradient when the second comes?",
         stub_says="by_weights_of with a batch of 5: first differing value",

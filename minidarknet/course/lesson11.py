@@ -69,7 +69,7 @@ EXERCISES = (
     ),
     Exercise(
         "11.2",
-        "Repair a bug",
+        "Repair the decay",
         update,
         hint="The gradient is a sum over the batch, and the rate is divided by it. What does that leave of the decay?",
         stub_says="update with a batch of 8",
