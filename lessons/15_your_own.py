@@ -237,8 +237,8 @@ assert min(right["squeeze"], right["depthwise"]) >= 342
 # %% [markdown]
 # Both candidates win, with less than half of the loss. The depthwise one has the fewest operations and reads the
 # slowest: many small layers, and each reads and writes all of its numbers. One seed is an anecdote: with six, the given
-# network read 333 to 343, the one that squeezes 348 to 354, the depthwise one 347 to 356. So these two beat it, and
-# neither beats the other.
+# network read 333 to 343, and both candidates 345 to 356, depending on the processor too. So both beat the given one,
+# and neither beats the other.
 #
 # ## Exercises
 # ### Exercise 15.1: predict the price of a separable block
