@@ -228,7 +228,8 @@ for name, network in networks.items():
     right[name] = validate(network, valid, batch=64).count_right()
     print(f"{name:10} {right[name]} of {len(valid)} right, trained in {seconds:.1f} s;", end=" ")
     print(f"64 digits are read in {best(network.forward, images):.2f} ms")
-    axis.semilogy(losses, {"given": "-", "squeeze": "--"}.get(name, ":"), label=f"{name}: {right[name]} of {len(valid)}")
+    style = {"given": "-", "squeeze": "--", "depthwise": ":"}[name]
+    axis.semilogy(losses, style, label=f"{name}: {right[name]} of {len(valid)}")
 axis.set(xlabel="batch", ylabel="loss (running mean)", title="Three networks for at most 51,200 operations")
 axis.legend()
 plt.show()
