@@ -15,7 +15,7 @@
 # **You will build** a training with a trace, and a doctor's eye for those that go wrong.
 #
 # **You will learn**
-# - to train a network from random numbers to 97 % in seconds, the same bits each time;
+# - to train a network from random numbers to 97 % in seconds, the same bits each time (on one machine);
 # - to read a trace: the length of a step beside that of the weights, dead units, the drift of batch norm;
 # - to tell four faults by what they show: a dead layer, an exploding rate, wrong labels, wrong pictures.
 #
@@ -35,13 +35,12 @@ from minidarknet.course import check
 # %% [markdown]
 # ## A training that can be seen whole
 # Two pictures of 4x4 pixels, two classes, one layer: a class's score is the sum of weights times pixels, and softmax
-# makes probabilities of both. All weights begin at 0, so each class gets 1/2. The gradient by a class's weights is
-# (probability
-# - truth) times picture, averaged; one step with rate 4 draws what is on the right, *the difference of both pictures*.
+# makes probabilities of both. All weights begin at 0, so each class gets 1/2. The gradient by a class's weights is its
+# probability less its truth (1 or 0), times the picture, averaged over both: a step draws *the difference of both*.
 # %%
 falling, rising = np.eye(4), np.eye(4)[::-1]
 after_a_step = np.array([[1, 0, 0, -1], [0, 1, -1, 0], [0, -1, 1, 0], [-1, 0, 0, 1]])
-drawn = {"class 0": falling, "class 1": rising, "class 0's weights\nafter one step": after_a_step}
+drawn = {"class 0": falling, "class 1": rising, "class 0's weights after\none step of rate 4": after_a_step}
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.8))
 for axis, (title, grid) in zip(axes, drawn.items(), strict=True):
     axis.imshow(grid, cmap="cividis", vmin=-1.5, vmax=1.5)
@@ -51,9 +50,9 @@ for axis, (title, grid) in zip(axes, drawn.items(), strict=True):
 plt.show()
 # %% [markdown]
 # ## By hand, with loops
-# A step tells two numbers: the **loss**, and the **ratio**, the length of the step beside the length of all weights. A
-# ratio around 0.001 is usual in the midst of a training; it is a rule of thumb, not a law. Far less, and nothing moves;
-# far more, and each step forgets the ones before.
+# A step tells two numbers: the **loss**, and the **ratio**, the length of the step (the root of the sum of its squares)
+# divided by that of all weights. A ratio around 0.001 is usual in the midst of a training; it is a rule of thumb, not a
+# law. Far less, and nothing moves; far more, and each step forgets the ones before.
 
 
 # %%
@@ -81,8 +80,8 @@ for step in range(1, 21):
     if step in (2, 5, 20):
         print(f"step {step:2} with rate 0.1: loss {loss:.4f}, ratio {ratio:.4f}")
 # %% [markdown]
-# The rule is that of lesson 8, $\bar w_k = (p_k - t_k)\,x$; here it is held against finite differences once more. Then
-# it is **made quick**: all pictures at once, as products of matrices.
+# The rule is that of lesson 8: by the weights of class $k$, the gradient is $(p_k - t_k)\,x$. Here it is held against
+# finite differences once more. Then it is **made quick**: all pictures at once, as products of matrices.
 # %%
 chance = np.random.default_rng(13)
 pictures, truths, weights = chance.random((64, 64)), chance.integers(0, 10, 64), chance.standard_normal((10, 64)) / 8
@@ -137,7 +136,7 @@ def begin(text=DIGITS, **options):
 
 
 def train_and_watch(network, data=train, held=valid):
-    """Losses, traces, and what the network says of its own pictures and of those held out."""
+    """Losses, records of every third batch, and what it says in the end of its own pictures and of those held out."""
     training = Training(network, data, seed=0)
     trace, losses = TrainingTrace(training, every=3), []
     try:
@@ -164,17 +163,18 @@ for record in records[3::12]:
     print(f"batch {record.batch:3}:", *(f"{layer.ratio:.4f}" for layer in record.layers if layer.norms))
 drifts = [max(layer.drift.mean for layer in record.layers if layer.drift) for record in records]
 print(f"the largest drift of batch norm: {drifts[0]:.2f} at batch 3, {drifts[-1]:.2f} at the end")
-assert held.count_right() >= 342
+assert held.count_right() >= 335  # five seeds gave 337 to 354
 assert drifts[0] > 0.5 > 0.25 > drifts[-1]
 # %% [markdown]
-# The ratios (with momentum and decay in the steps) are a few thousandths, and sink with the rate. **Drift** is the
-# distance between a batch's own mean and the rolling average that a prediction uses (lesson 7), in deviations: at the
-# beginning it is too early to predict.
+# The ratios (momentum and decay are in the steps) are around a hundredth at first, and sink with the rate. **Drift** is
+# the distance between a batch's own mean and the rolling average that a prediction uses (lesson 7), in deviations: at
+# the beginning it is large, and too early to predict.
 #
 # ## Five patients
 # One of these trainings is healthy. Four have a fault that somebody planted: a relu layer whose biases begin at -20; a
 # rate of 3 without burn-in; three labels of ten wrong; held-out pictures black on white, where those of the training
-# are white on black. Before you read on: which is which?
+# are white on black. Orange are the ratios of layers 0 (solid), 1 (dashed), 3 (dotted) and 4 (dash-dotted), grey is
+# 0.001. A unit (here a channel) is **dead** where it is the same in all pictures. Before you read on: which is which?
 # %% tags=["volatile"]
 deaf = begin(DIGITS.replace("leaky", "relu"))
 biases = deaf.layers[1].parameters()[0]
@@ -202,11 +202,11 @@ axes[0, 0].set(ylabel="loss")
 axes[1, 0].set(ylabel="ratio, each layer")
 plt.show()
 dead = {name: sum(layer.same for layer in records[-1].layers[:4]) for name, (_, records, *_) in patients.items()}
-print("units that are dead at the end:", dead)
+print(f"of {sum(layer.units for layer in records[-1].layers[:4])} units in layers 0 to 3, dead at the end:", dead)
 # %% [markdown]
-# - **D** is healthy: the loss falls, the ratios are near the grey line, and both accuracies are alike.
-# - **C**: the loss stays at ln 10 = 2.30, units are dead, ratios lie far below: behind -20 a relu says 0 to everything,
-#   and no gradient comes back through it. Remedy: other first numbers, `leaky`.
+# - **D** is healthy: the loss falls, the ratios sink towards the grey line, and both accuracies are alike.
+# - **C**: the loss stays at ln 10 = 2.30, units are dead: behind -20 a relu says 0 to everything, and no gradient comes
+#   back through it. Layers 0, 1 and 3 only decay, far below the grey line. Remedy: other first numbers, `leaky`.
 # - **E**: ratios of 0.1 to 1, and then the loss is infinite. Remedy: a tenth of the rate, or `burn_in`.
 # - **B**: a loss that stays high with healthy ratios, and held-out pictures are read *better* than its own. A network
 #   finds what the right labels have in common long before it knows the wrong ones by heart.
@@ -217,7 +217,7 @@ print("units that are dead at the end:", dead)
 learned = patients["B"][2]
 order = np.argsort(learned.truth_probabilities, kind="stable")
 found = wrong[learned.pictures[order[: wrong.sum()]]].sum()
-print(f"{wrong.sum()} labels are wrong; of the {wrong.sum()} least probable ones, {found} are")
+print(f"{wrong.sum()} labels are wrong; of the {wrong.sum()} labels that it finds least probable, {found} are wrong")
 assert found > 0.85 * wrong.sum()
 figure, axes = plt.subplots(1, 8, figsize=(8, 1.7))
 for axis, place in zip(axes, order, strict=False):
@@ -250,7 +250,7 @@ check("13.1", loss_to_beat)
 # Fifteen small networks (64 inputs, 32 relu units, 10 classes) are trained for 300 batches. Of each you get a
 # dictionary: `losses` and `ratios` (the larger of both layers) for each batch, `dead` (the share of units that are 0
 # for all of the last batch), `train` and `held_out` (accuracies, 0 to 1). Return `"healthy"`, `"dead layer"`, `"rate
-# too high"`, `"wrong labels"` or `"wrong pictures"`. A third of the units may be dead in a healthy one.
+# too high"`, `"wrong labels"` or `"wrong pictures"`. In a healthy one, up to 40 % of them may be dead.
 
 
 # %%
@@ -271,7 +271,7 @@ def diagnose(trace):
 check("13.2", diagnose)
 # %% [markdown]
 # ### Exercise 13.3: find the wrong labels
-# `probabilities` is (pictures, classes), what a network says. Return the numbers of the `count` pictures whose own
+# `probabilities` is (pictures, classes), what a network says. Return the row numbers of the `count` pictures whose own
 # label it finds least probable, the least probable first.
 
 
@@ -287,7 +287,7 @@ def suspects(probabilities, labels, count):
 check("13.3", suspects)
 # %% [markdown]
 # ### Exercise 13.4: repair a loop
-# With this loop, a network learns nothing. All labels are right in the file; why are they wrong in the batches?
+# With this loop (each `yield` hands out a batch) a network learns nothing, though the given labels are right. Why?
 
 
 # %%

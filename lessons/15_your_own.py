@@ -85,7 +85,7 @@ print("connections, weights and operations are as drawn")
 # %% [markdown]
 # **The way back.** A grouped convolution is a full one in which the other weights are 0 and stay 0. So nothing new is
 # to be learned: the rules are those of lesson 10, group by group. For a depthwise one, with $w_{cij}$ the weights of
-# channel $c$ and $\bar y$ the gradient by its output:
+# channel $c$, $\bar y$ the gradient by its output, $r$ a row and $s$ a column (outside of the picture, $x$ is 0):
 #
 # $$\bar w_{cij} = \sum_{r,s} \bar y_{crs}\, x_{c,\,r+i-1,\,s+j-1}$$
 # %%
@@ -165,7 +165,7 @@ def best(function, *arguments):
 LAYER = "[convolutional]\nfilters={}\nsize={}\npad=1\ngroups={}\nbatch_normalize={}\nactivation={}\n"
 picture = chance.random((64, 28, 28), np.float32)
 out, framed = np.empty_like(picture), np.pad(picture, [(0, 0), (1, 1), (1, 1)])
-print("groups   operations      ours          the package's")
+print("groups    operations     ours          the package's")
 for groups in (1, 8, 64):
     layer = "[net]\nwidth=28\nheight=28\nchannels=64\n" + LAYER.format(64, 3, groups, 0, "linear")
     network = Network.from_cfg(parse_cfg(layer))
@@ -175,14 +175,14 @@ for groups in (1, 8, 64):
     assert np.allclose(network.forward(picture)[0], out, atol=1e-3)
     ours, theirs = best(quick, framed, weights, out, groups), best(network.forward, picture)
     work = network.flops() / 1e6
-    print(f"{groups:6}{work:9.1f} Mio {ours:8.2f} ms {theirs:8.2f} ms, {work / theirs:6.1f} GFLOP/s")
+    print(f"{groups:6}{work:7.1f} million {ours:6.2f} ms {theirs:8.2f} ms, {work / theirs:6.1f} GFLOP/s")
 # %% [markdown]
-# Our kernel takes what the operations say. The package's took about as long for a 64th of them, when this notebook was
+# Our kernel takes what the operations say. The package's gained nothing by a 64th of them, when this notebook was
 # made: its tile keeps sums of several filters in registers, and reads a pixel *once* for all of them (lesson 4), but
 # filters of different groups share no pixel. Fewer operations are a promise; whether it is kept, only a clock tells.
 #
 # ## The contest
-# A given network reads the digits; you get its 51,200 operations and 4,000 parameters, and shall read more. One
+# A given network reads the digits with 51,200 operations. You get as many, and up to 4,000 parameters; read more. One
 # candidate squeezes, as Tiny Darknet does, the other is depthwise, and both pool twice, as filters behind a second pool
 # cost a quarter. All three get the same 300 batches, seed and held-out fifth.
 # %%
@@ -228,15 +228,18 @@ for name, network in networks.items():
     right[name] = validate(network, valid, batch=64).count_right()
     print(f"{name:10} {right[name]} of {len(valid)} right, trained in {seconds:.1f} s;", end=" ")
     print(f"64 digits are read in {best(network.forward, images):.2f} ms")
-    axis.semilogy(losses, label=f"{name}: {right[name]} of {len(valid)}")
+    style = {"given": "-", "squeeze": "--", "depthwise": ":"}[name]
+    axis.semilogy(losses, style, label=f"{name}: {right[name]} of {len(valid)}")
 axis.set(xlabel="batch", ylabel="loss (running mean)", title="Three networks for at most 51,200 operations")
 axis.legend()
 plt.show()
-assert 320 < right["given"] < 342 <= min(right["squeeze"], right["depthwise"])
+assert 320 < right["given"] < min(right["squeeze"], right["depthwise"])
+assert min(right["squeeze"], right["depthwise"]) >= 342
 # %% [markdown]
 # Both candidates win, with less than half of the loss. The depthwise one has the fewest operations and reads the
-# slowest: many small layers, each with a batch norm of its own. One seed is an anecdote: before you believe in a
-# difference of two or three pictures, train with other seeds too.
+# slowest: many small layers, and each reads and writes all of its numbers. One seed is an anecdote: with six, the given
+# network read 333 to 343, and both candidates 345 to 356, depending on the processor too. So both beat the given one,
+# and neither beats the other.
 #
 # ## Exercises
 # ### Exercise 15.1: predict the price of a separable block

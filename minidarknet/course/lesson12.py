@@ -22,16 +22,29 @@ def parts(answer: Callable[..., Any]) -> None:
     for count, copies, share, seed in [(10, 3, 0.2, 0), (25, 4, 0.4, 1), (8, 1, 0.25, 2), (40, 2, 0.5, 3)]:
         call = f"parts({count}, {copies}, {share}, {seed})"
         found = answer(count, copies, share, seed)
-        expect(f"how many lists {call} returns", len(found), 2)
-        learned, held = ([tuple(map(int, pair)) for pair in part] for part in found)
+        learned, held = _two_lists(call, found)
         expected = [(photograph, copy) for photograph in range(count) for copy in range(copies)]
-        expect(f"all pairs of {call}, sorted", sorted(learned + held), expected)
+        if sorted(learned + held) != expected:
+            lost, twice = len(set(expected) - {*learned, *held}), len(learned + held) - len({*learned, *held})
+            fail(f"{call}: every pair belongs into one of both lists; {lost} are missing, {twice} come more than once")
         if both := {photograph for photograph, _ in learned} & {photograph for photograph, _ in held}:
             fail(f"{call}: photograph {min(both)} has copies in both lists: a leak")
-        expect(f"photographs held out by {call}", len({pair[0] for pair in held}), round(share * count))
-    chosen = {tuple(sorted({int(pair[0]) for pair in answer(30, 2, 0.2, seed)[1]})) for seed in range(5)}
+        photographs = {photograph for photograph, _ in held}
+        expect(f"photographs in the second list of {call}, those held out", len(photographs), round(share * count))
+    each = (_two_lists("parts", answer(30, 2, 0.2, seed))[1] for seed in range(5))
+    chosen = {tuple(sorted({photograph for photograph, _ in held})) for held in each}
     if len(chosen) < 2:
         fail("parts(30, 2, 0.2, seed): the same photographs are held out whatever the seed")
+
+
+def _two_lists(call: str, found: Any) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The two lists of pairs; `Wrong` where they are none."""
+    try:
+        learned, held = ([(int(photograph), int(copy)) for photograph, copy in part] for part in found)
+    except (TypeError, ValueError):
+        what = f"two lists of pairs (photograph, copy), as in `return learned, held`; found {type(found).__name__}"
+        fail(f"{call}: expected {what}" + (": is there a `return`?" if found is None else ""))
+    return learned, held
 
 
 def look_up_back(answer: Callable[..., Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -30,9 +30,14 @@ def diagnose(answer: Callable[..., Any]) -> None:
     """Small networks are trained, each with one fault or none; the answer sees what was measured."""
     for seed in range(3):
         for fault in (HEALTHY, DEAD, RATE, LABELS, PICTURES):
-            found = answer(trained(fault, seed))
+            trace = trained(fault, seed)
+            shown = (
+                f"last loss {trace['losses'][-1]:.3g}, ratios up to {max(trace['ratios']):.2g}, "
+                f"dead {trace['dead']:.2f}, train {trace['train']:.2f}, held_out {trace['held_out']:.2f}"
+            )
+            found = answer(trace)
             if found != fault:
-                fail(f"a training with seed {seed} that is {fault!r} was called {found!r}")
+                fail(f"a training with seed {seed} that is {fault!r} was called {found!r}; it shows {shown}")
 
 
 def suspects(answer: Callable[..., Any]) -> None:
@@ -42,16 +47,22 @@ def suspects(answer: Callable[..., Any]) -> None:
         labels = chance.integers(0, classes, count)
         order = sorted(range(count), key=lambda i: float(probabilities[i, labels[i]]))[:wanted]
         found = answer(probabilities.copy(), labels.copy(), wanted)
-        expect(f"suspects of {count} pictures, the first {wanted}", [int(i) for i in found], order)
+        found = found.tolist() if isinstance(found, np.ndarray) else found
+        expect(f"suspects of {count} pictures, the first {wanted}", found, order)
 
 
 def batches(answer: Callable[..., Any]) -> None:
     pictures = np.arange(40).reshape(10, 4) // 4 * 10  # picture i is all 10 * i, and its label is i
     for size, seed in [(5, 0), (2, 1), (10, 2)]:
         call = f"batches(pictures, labels, {size}, {seed})"
-        given = list(answer(pictures.copy(), np.arange(10), size, seed))
+        given = answer(pictures.copy(), np.arange(10), size, seed)
+        if not isinstance(given, Iterable):
+            fail(f"{call}: expected batches, found {type(given).__name__}: is there a `yield`?")
+        given = list(given)
         expect(f"how many batches {call} gives", len(given), 10 // size)
         for x, y in given:
+            expect(f"the shape of a batch's pictures, {call}", np.shape(x), (size, 4))
+            expect(f"the shape of a batch's labels, {call}", np.shape(y), (size,))
             if not (np.asarray(x)[:, 0] == 10 * np.asarray(y)).all():
                 fail(f"{call}: a picture no longer has its own label")
         seen = np.concatenate([np.asarray(y) for _, y in given]).tolist()

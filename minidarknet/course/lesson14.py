@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidarknet.course.checking import Exercise, expect
+from minidarknet.course.checking import Exercise, expect, fail
 
 
 def fire_cost(answer: Callable[..., Any]) -> None:
@@ -22,14 +22,16 @@ def shortcut_back(answer: Callable[..., Any]) -> None:
     chance = np.random.default_rng(142)
     for channels, earlier, alpha, beta in [(3, 3, 1.0, 1.0), (2, 4, 0.5, 3.0), (4, 1, -2.0, 0.25)]:
         grad = chance.standard_normal((channels, 2, 3))
-        expected = np.zeros((earlier, 2, 3))
+        by_x, by_earlier = grad.copy(), np.zeros((earlier, 2, 3))
         for channel in range(min(channels, earlier)):
-            expected[channel] = beta * grad[channel]
+            by_x[channel], by_earlier[channel] = alpha * grad[channel], beta * grad[channel]
         found = answer(grad.copy(), earlier, alpha, beta)
         call = f"shortcut_back(grad of {channels} channels, {earlier}, {alpha}, {beta})"
-        expect(f"how many arrays {call} returns", len(found), 2)
-        expect(f"grad_x of {call}", found[0], alpha * grad, 1e-12)
-        expect(f"grad_earlier of {call}", found[1], expected, 1e-12)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            nothing = ": is there a `return`?" if found is None else ""
+            fail(f"{call}: expected two arrays, (grad_x, grad_earlier); found {type(found).__name__}{nothing}")
+        expect(f"grad_x of {call}", found[0], by_x, 1e-12)
+        expect(f"grad_earlier of {call}", found[1], by_earlier, 1e-12)
 
 
 def gradients(answer: Callable[..., Any]) -> None:
@@ -38,7 +40,8 @@ def gradients(answer: Callable[..., Any]) -> None:
     residual: list[list[int]] = [[], [0], [1], [0, 2], [3], [4], [3, 5]]
     for name, reads in (("a chain", chain), ("a fire module", fire), ("two shortcuts", residual)):
         factors = [1.0, 0.5, -3.0, 2.0, 0.25, 5.0, 1.5][: len(reads)]
-        expect(f"gradients of {name}", answer([list(r) for r in reads], list(factors)), _moved(reads, factors), 1e-9)
+        found = answer([list(read) for read in reads], list(factors))
+        expect(f"gradients of {name}, gradients({reads}, {factors})", found, _moved(reads, factors), 1e-9)
 
 
 def _moved(reads: Sequence[Sequence[int]], factors: Sequence[float]) -> list[float]:
@@ -63,7 +66,8 @@ EXERCISES = (
         "14.2",
         "Write the backward of a shortcut",
         shortcut_back,
-        hint="only the first min(channels, earlier_channels) channels of earlier were read; the others get 0",
+        hint="only the first min(channels, earlier_channels) channels were added: further ones of x get grad as it "
+        "is, further ones of earlier get 0",
     ),
     Exercise(
         "14.3",

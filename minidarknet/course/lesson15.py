@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -40,14 +41,18 @@ def my_network(answer: Callable[..., Any]) -> None:
     """Count first, as that costs nothing; then train and ask."""
     from minidarknet.cfg import parse_cfg
     from minidarknet.data import open_dataset
+    from minidarknet.errors import CfgWarning
     from minidarknet.prediction import Classifier
     from minidarknet.training import Training
     from minidarknet.validation import validate
 
     text = answer()
     if not isinstance(text, str):
-        fail(f"my_network(): expected the text of a cfg, found {type(text).__name__}")
-    network = Classifier.from_cfg(parse_cfg(text, "my_network()"))
+        nothing = ": is there a `return`?" if text is None else ""
+        fail(f"my_network(): expected the text of a cfg, found {type(text).__name__}{nothing}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CfgWarning)  # an option with a typing mistake would be trained without
+        network = Classifier.from_cfg(parse_cfg(text, "my_network()"))
     expect("the input of my_network()", network.input_shape.array_shape, (1, 8, 8))
     expect("the outputs of my_network()", network.output_shape.size, 10)
     parameters = sum(parameter.size for _, parameter in network.parameters())
