@@ -34,13 +34,18 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     Parameters
     ----------
     path
-        The file to write. Its folder must exist. A symbolic link is followed, not replaced.
+        The file to write. Its folder must exist. A symbolic link is followed, not replaced. A device or a pipe
+        (`/dev/null`, `/dev/stdout`) is written to as it stands: renaming a file onto it would take its place.
 
     Yields
     ------
     BinaryIO
         A binary file in the same folder, renamed onto `path` when the block ends without an exception.
     """
+    if _is_device(path):
+        with open(path, "wb") as file:
+            yield file
+        return
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -53,6 +58,12 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[BinaryIO]:
         aside.unlink(missing_ok=True)
         raise
     _sync(target.parent)
+
+
+def _is_device(path: str | PathLike[str]) -> bool:
+    """Whether something stands at `path` that is neither a file nor a folder: a device, a pipe, a socket."""
+    place = Path(path)
+    return place.exists() and not place.is_file() and not place.is_dir()
 
 
 @contextmanager

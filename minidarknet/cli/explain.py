@@ -20,9 +20,9 @@ EPILOG = """\
 PLACE is LAYER:CHANNEL,ROW,COLUMN, all counted from 0; LAYER:CHANNEL is enough where there is one row and column.
 
   minidarknet explain tiny dog.jpg 4:7,20,31             patch, kernel, products, batch norm, activation
-  minidarknet explain tiny dog.jpg 21:250                a class's probability
+  minidarknet explain tiny dog.jpg 21:14                 a class's probability
   minidarknet explain tiny dog.jpg 4:7,20,31 --chain     the largest term, layer by layer, back to a pixel
-  minidarknet explain tiny dog.jpg 4:7,20,31 --backward --truth 250     the loss's gradient, and where it came from
+  minidarknet explain tiny dog.jpg 4:7,20,31 --backward --truth malamute     the loss's gradient, and where it came from
 
 exit codes: 0 ok; 1 the explanation's number is not the kernel's; 2 no such place; 4 a number is not finite
 """
