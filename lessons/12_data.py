@@ -242,7 +242,7 @@ for shift, title, pictures in ((-0.2, "as they are", unseen), (0.2, "mirrored", 
     shares = [right[valid.labels == number].mean() for number in range(10)]
     axis.bar(np.arange(10) + shift, shares, 0.4, label=title)
     found.append(right.mean())
-    print(f"{title}: {right.mean():.0%} right")
+    print(f"{title}: {right.mean():.1%} right")
 assert found[0] > 0.97 > 0.5 > found[1]
 axis.set(xticks=range(10), ylim=(0, 1.3), xlabel="digit", title="Share read correctly: 0, 1 and 8 survive the mirror")
 axis.legend(loc="upper center", ncols=2)
