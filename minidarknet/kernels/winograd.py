@@ -54,7 +54,7 @@ from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
 from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
 
 #: Channels whose filters are turned at a time.
-TOGETHER = 4
+TOGETHER = 8
 
 
 @scalar
