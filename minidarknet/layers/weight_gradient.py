@@ -37,7 +37,7 @@ from minidarknet.memory import aligned
 #: Pixels of a slab, and numbers of its image, that the second-level cache should hold.
 SLAB_PIXELS, SLAB_NUMBERS = 2048, 128_000
 #: Pixels and channels of a slab, where planes are multiplied as they lie.
-PLANE_PIXELS, PLANE_CHANNELS = 2048, 36
+PLANE_PIXELS, PLANE_CHANNELS = 3136, 24
 #: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
 TASKS, SUMS = 16, 2_000_000
 #: Numbers of all frequencies of a slab, which all threads share: as many as the third-level cache should hold.
