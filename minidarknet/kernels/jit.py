@@ -52,15 +52,6 @@ def reduction(function: F) -> F:
     return _compile(function, parallel=False, more=("reassoc",))
 
 
-def finite_reduction(function: F) -> F:
-    """As `reduction`, for runs of which it is known that all numbers are finite.
-
-    Only then may the compiler find the smallest and the largest number in vector registers: it has not to care for NaN,
-    which compares as nothing else does. With a NaN in the run, the result would be anything.
-    """
-    return _compile(function, parallel=False, more=("reassoc", "nnan", "nsz"))
-
-
 def scalar(function: F) -> F:
     """Compile a small function that kernels call from inside their loops."""
     return _compile(function, parallel=False)
@@ -74,7 +65,7 @@ def _compile(function: F, parallel: bool, more: tuple[str, ...] = ()) -> F:
             cache=folder is not None,
             error_model="numpy",
             # Only this one of the fastmath flags: a * b + c may be rounded once instead of twice. The others reorder
-            # sums, which `reduction` asks for, or forget about NaN (docs/decisions/0003), which `finite_reduction` may.
+            # sums, which `reduction` asks for, or forget about NaN (docs/decisions/0003).
             fastmath={"contract", *more},
         )(function)
     return cast(F, compiled)

@@ -8,35 +8,51 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from minidarknet.kernels.jit import finite_reduction, kernel, reduction, scalar
+from minidarknet.kernels.jit import kernel, reduction, scalar
 
 Floats = NDArray[np.float32]
 
 #: Numbers of a run, whose sum is good enough in float32; see `statistics.py`.
 RUN = 2048
 ZERO, ONE, LARGEST = np.float32(0), np.float32(1), np.finfo(np.float32).max
+#: The places to shift a float32's bits by until only the sign is left, and all bits below it.
+SIGN, BELOW_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
 #: What `survey` writes of each plane.
 LOW, HIGH, SUM, SQUARES, ZEROS, ODD = range(6)
 
 
+@scalar
+def ordered(bits: Any) -> Any:
+    """Bits of a float32 as a whole number that is the larger the larger the float is; and back again.
+
+    A positive float's bits are in order already; the more negative a float is, the larger are the bits below its sign,
+    which are turned over. The compiler finds smallest and largest *whole* numbers in vector registers, but not those of
+    floats, where it must care for NaN: 0.09 against 0.53 ns a number.
+    """
+    return np.int32(bits ^ ((bits >> SIGN) & BELOW_SIGN))
+
+
+@scalar
+def as_float(number: Any) -> Any:
+    """The float32 of an `ordered` number."""
+    return np.int32(ordered(number)).view(np.float32)
+
+
 @reduction
-def run_sums(x: Floats) -> Any:
-    """Sum, sum of squares and zeros of a run; the squares say whether all of it is finite, and not too large."""
+def run_facts(x: Floats) -> Any:
+    """Sum, sum of squares, zeros, and the `ordered` smallest and largest number of a run.
+
+    The squares say whether all of it is finite, and not too large; only then do the others mean anything.
+    """
+    bits = x.view(np.int32)
     total, squares, zeros = ZERO, ZERO, ZERO
+    low, high = BELOW_SIGN, ~BELOW_SIGN
     for i in range(len(x)):
         total += x[i]
         squares += x[i] * x[i]
         zeros += ONE if x[i] == ZERO else ZERO
-    return total, squares, zeros
-
-
-@finite_reduction
-def run_bounds(x: Floats) -> Any:
-    """The smallest and the largest number of a run that is finite."""
-    low, high = LARGEST, -LARGEST
-    for i in range(len(x)):
-        low, high = min(low, x[i]), max(high, x[i])
-    return low, high
+        low, high = np.int32(min(low, ordered(bits[i]))), np.int32(max(high, ordered(bits[i])))
+    return total, squares, zeros, low, high
 
 
 @scalar
@@ -64,10 +80,10 @@ def survey(facts: NDArray[np.float64], source: Floats) -> None:
         total, squares, zeros, finite = 0.0, 0.0, 0.0, 0.0
         for start in range(plane * cells, (plane + 1) * cells, RUN):
             run = flat[start : min((plane + 1) * cells, start + RUN)]
-            some, some_squares, some_zeros = run_sums(run)
+            some, some_squares, some_zeros, least_bits, most_bits = run_facts(run)
             zeros += np.float64(some_zeros)
             if some_squares <= LARGEST:  # not so with NaN
-                least, most = run_bounds(run)
+                least, most = as_float(least_bits), as_float(most_bits)
                 total += np.float64(some)
                 squares += np.float64(some_squares)
                 finite += np.float64(len(run))
@@ -83,20 +99,15 @@ def survey(facts: NDArray[np.float64], source: Floats) -> None:
 
 
 @scalar
-def sampled_histogram(counts: NDArray[np.int64], source: Floats, step: int) -> Any:
-    """Count every `step`-th number of source (numbers,), where finite, in equal bars from the smallest to the largest.
+def sampled_histogram(counts: NDArray[np.int64], source: Floats, step: int, low: float, high: float) -> None:
+    """Count every `step`-th number of source (numbers,), where finite, in equal bars from low to high.
 
-    Returns these two; where they are the same, all are counted in the middle.
+    Where these two are the same, all are counted in the middle.
     """
-    low, high = LARGEST, -LARGEST
-    for i in range(0, len(source), step):
-        if abs(source[i]) <= LARGEST:
-            low, high = min(low, source[i]), max(high, source[i])
     counts[:] = 0
     bars = len(counts)
-    wide = np.float64(high) - np.float64(low)  # in float32 the distance of two huge numbers would overflow
+    scale = np.float64(bars) / (high - low) if high > low else 0.0
+    first = 0.0 if high > low else 0.5 * bars
     for i in range(0, len(source), step):
         if abs(source[i]) <= LARGEST:
-            share = (np.float64(source[i]) - np.float64(low)) / wide if wide > 0.0 else 0.5
-            counts[min(int(share * bars), bars - 1)] += 1
-    return low, high
+            counts[min(int(first + (np.float64(source[i]) - low) * scale), bars - 1)] += 1

@@ -175,12 +175,16 @@ def describe(
     facts = np.empty((batch * channels, 6))
     with np.errstate(all="ignore"):  # numbers that are not finite are counted
         survey(facts, array.reshape(batch * channels, -1))
-    odd = int(facts[:, ODD].sum())
+    totals = facts.sum(axis=0)
+    odd = int(totals[ODD])
     count = max(array.size - odd, 1)
-    mean, std = _moments(array, facts[:, SUM].sum() / count, facts[:, SQUARES].sum() / count)
-    lows, highs = (facts[:, column].reshape(batch, channels) for column in (LOW, HIGH))
-    same = lows.min(axis=0) == highs.max(axis=0)
-    histogram, edges = _histogram(array)
+    mean, std = _moments(array, totals[SUM] / count, totals[SQUARES] / count)
+    lows = facts[:, LOW].reshape(batch, channels).min(axis=0)
+    highs = facts[:, HIGH].reshape(batch, channels).max(axis=0)
+    low, high = float(lows.min()), float(highs.max())
+    dead = [int(channel) for channel in np.flatnonzero(lows == highs)] if array.size > batch * channels else []
+    histogram = np.empty(BARS, np.int64)
+    sampled_histogram(histogram, array.reshape(-1), max(1, array.size // SAMPLE), low, high)
     parameters = sum(parameter.size for parameter in layer.parameters()) if first else 0
     numbers = batch * (sum(shape.size for shape in read) + layer.out_shape.size)
     return Stage(
@@ -193,17 +197,17 @@ def describe(
         flops=layer.flops() if first else 0,
         bytes=4 * (numbers + parameters) if first else 0,
         seconds=seconds,
-        minimum=float(lows.min()),
-        maximum=float(highs.max()),
+        minimum=low,
+        maximum=high,
         mean=mean,
         std=std,
-        zeros=float(facts[:, ZEROS].sum() / array.size),
+        zeros=float(totals[ZEROS] / array.size),
         saturated=_saturated(name, array),
-        dead=[int(channel) for channel in np.flatnonzero(same)] if array.size > batch * channels else [],
+        dead=dead,
         non_finite=odd,
         first_non_finite=first_odd(array) if odd else None,
-        histogram=histogram,
-        edges=edges,
+        histogram=histogram.tolist(),
+        edges=(low, high) if low <= high else (0.0, 0.0),
         array=array.copy() if keep else None,
     )
 
@@ -226,12 +230,6 @@ def sample(array: Array) -> NDArray[np.float32]:
     flat = array.reshape(-1)
     some = flat[:: max(1, flat.size // SAMPLE)]
     return some[np.isfinite(some)]
-
-
-def _histogram(array: Array) -> tuple[list[int], tuple[float, float]]:
-    counts = np.empty(BARS, np.int64)
-    low, high = sampled_histogram(counts, array.reshape(-1), max(1, array.size // SAMPLE))
-    return counts.tolist(), (float(low), float(high)) if counts.any() else (0.0, 0.0)
 
 
 def _saturated(name: str, array: Array) -> float:
