@@ -25,6 +25,7 @@ from minidarknet.kernels.simd import (
     INT64,
     LANES,
     VECTOR,
+    accumulate,
     address,
     broadcast,
     lanes_below,
@@ -32,9 +33,13 @@ from minidarknet.kernels.simd import (
     store_masked,
     zeros,
 )
-from minidarknet.kernels.tile import WIDE, sum_up
+from minidarknet.kernels.tile import WIDE
 
 Floats = NDArray[np.float32]
+
+#: How many k, and blocks of inputs, are done at a time: with one tile for all outputs each row's numbers are read once,
+#: and long stretches suit the memory; with several tiles the cache must hold what all of them read.
+ONE_TILE, MANY_TILES = (16, 128), (128, 32)
 
 
 @intrinsic
@@ -68,29 +73,41 @@ def put_rows(typing: Any, tile: Any, output: Any, o: Any, step: Any, pixel: Any,
 def outer_products(output: Floats, factors: Floats, rows: Floats, adds: bool, threads: int) -> None:
     """Write into output (outputs, inputs), or add to it, the sum over k of factors (k, outputs) times rows (k, inputs).
 
-    Threads share the inputs.
+    Threads share the inputs. A tile's numbers lie in as many rows as it has outputs and k, far apart, so a thread takes
+    a panel of neighbouring inputs at a time, and some k of them, which stay in its cache until all tiles are through.
     """
     (depth, outputs), inputs = factors.shape, rows.shape[1]
     blocks = (inputs + BLOCK - 1) // BLOCK
-    flat, weights, source = output.reshape(-1), rows.reshape(-1), factors.reshape(-1)
-    offsets = np.arange(depth) * outputs
+    flat, weights = output.reshape(-1), rows.reshape(-1)
+    # Of fewer outputs than a tile has, those of a whole tile are made: zeros stand before the first.
+    width = max(outputs, WIDE)
+    source = np.zeros((depth, width), np.float32)
+    source[:, width - outputs :] = factors
+    numbers = source.reshape(-1)
+    deep, long = ONE_TILE if width == WIDE else MANY_TILES
     for thread in prange(threads):
         number: Any = np.int64(thread)  # a parallel index is unsigned
-        for block in range(number * blocks // threads, (number + 1) * blocks // threads):
-            i = min(block * BLOCK, inputs - BLOCK)
-            lane = block * BLOCK - i
-            if outputs < WIDE or inputs < BLOCK:
-                for p in range(outputs):
-                    for j in range(block * BLOCK, min(inputs, (block + 1) * BLOCK)):
-                        total = flat[p * inputs + j] if adds else np.float32(0)
-                        for k in range(depth):
-                            total += source[k * outputs + p] * weights[k * inputs + j]
-                        flat[p * inputs + j] = total
-                continue
-            for first in range(0, outputs, WIDE):
-                p = min(first, outputs - WIDE)
-                tile = sum_up(zeros(2, WIDE), weights, i, source, p, offsets, inputs)
-                put_rows(tile, flat, p * inputs + i, inputs, first - p, lane, adds)
+        begin, end = number * blocks // threads, (number + 1) * blocks // threads
+        if inputs < BLOCK:
+            for p in range(outputs if begin < end else 0):
+                for j in range(inputs):
+                    total = flat[p * inputs + j] if adds else np.float32(0)
+                    for k in range(depth):
+                        total += factors[k, p] * weights[k * inputs + j]
+                    flat[p * inputs + j] = total
+            continue
+        for panel in range(begin, end, long):
+            for low in range(0, max(depth, 1), deep):
+                for first in range(0, width, WIDE):
+                    pixel = min(first, width - WIDE)
+                    skipped = max(first - pixel, width - outputs)
+                    for block in range(panel, min(end, panel + long)):
+                        i = min(block * BLOCK, inputs - BLOCK)
+                        tile = zeros(2, WIDE)
+                        for k in range(low, min(depth, low + deep)):
+                            tile = accumulate(tile, weights, k * inputs + i, numbers, k * width + pixel)
+                        o = (pixel - (width - outputs)) * inputs + i
+                        put_rows(tile, flat, o, inputs, skipped, block * BLOCK - i, adds or low > 0)
 
 
 def outer_products_naive(output: Floats, factors: Floats, rows: Floats, adds: bool) -> None:
