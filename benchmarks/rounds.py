@@ -32,6 +32,8 @@ class Plan:
     warm_up: int = 3
     slow: float = 0.1
     pause: float = 0.2
+    #: How far log-probabilities may be apart, as a share of their spread.
+    tolerance: float = TOLERANCE
 
     def runs(self, seconds: float) -> tuple[int, int]:
         """How many runs come before a block and how many are in it, when one takes so many seconds."""
@@ -98,7 +100,7 @@ def compare(case: Case, engines: list[str], plan: Plan, reference: str = "refere
                     answer, facts = prepare(workers[row.engine], row.engine, case, folder)
                     row.version, row.prepared = facts["version"], facts["prepared"]
                     row.difference = difference(answer, expected)
-                    if row.difference > TOLERANCE:
+                    if row.difference > plan.tolerance:
                         raise WorkerError(
                             f"another answer: log-probabilities differ by {row.difference:.1e} of their spread"
                         )

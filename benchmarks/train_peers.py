@@ -1,6 +1,6 @@
-"""Learning beside PyTorch: a training step of Tiny Darknet and of an MNIST network, with the same weights and images.
+"""Learning beside PyTorch: a training step of an MNIST network and the four systems, with the same weights and images.
 
-    python -m benchmarks.train_peers                          tiny with 16 images, mnist with 128
+    python -m benchmarks.train_peers                          mnist with 128 images, the others with 16
     python -m benchmarks.train_peers --networks mnist --quick
 
 Engines take turns in processes of their own, as in peers.py. Before that, the probabilities after some steps, which
@@ -22,7 +22,12 @@ from minidarknet.memory import mebibytes
 
 OURS = "train-minidarknet"
 #: Images of a step, and what our time divided by that of PyTorch, channels last, may be at most.
-BATCHES, BARS = {"tiny": 16, "mnist": 128}, {"tiny": 0.75, "mnist": 0.6}
+BATCHES = {"tiny": 16, "mnist": 128, "darknet": 16, "squeezenet": 16, "alexnet": 16}
+BARS = {"tiny": 0.75, "mnist": 0.6}
+#: The answers after some steps may be further apart than predictions: Darknet divides batch norm's variance by one
+#: less than the numbers, of which there are 256 in its Reference's last layer; and where two numbers of a pool's window
+#: are the same but for rounding, one engine teaches the one and another the other.
+TOLERANCE = 5e-3
 
 
 def lines(case: Case, rows: list[Row]) -> list[list[str]]:
@@ -37,7 +42,7 @@ def lines(case: Case, rows: list[Row]) -> list[list[str]]:
         low, middle, high = (1000 * seconds / case.batch for seconds in quartiles(flat(row.rounds)))
         measured = None if row is ours or ours.problem else ratio(ours.rounds, row.rounds)
         bar = ""
-        if measured and row.engine == "train-torch-channels-last":
+        if measured and row.engine == "train-torch-channels-last" and case.network in BARS:
             reached = "reached" if measured.value <= BARS[case.network] else "missed"
             bar = f"{reached} (at most {BARS[case.network]:.2f})"
         spread = f"{low:.3f} .. {high:.3f}"
@@ -53,7 +58,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="8")
     add_common(parser, quick="2 rounds: only to see whether everything works")
     chosen = parser.parse_args()
-    plan = Plan(rounds=2 if chosen.quick else chosen.rounds, block_seconds=1.5)
+    plan = Plan(rounds=2 if chosen.quick else chosen.rounds, block_seconds=1.5, tolerance=TOLERANCE)
     facts = machine.describe(chosen.threads)
     print(f"{machine.in_words(facts)}\nmethod: {plan.in_words()}\n", flush=True)
     results = []

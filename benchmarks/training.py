@@ -9,6 +9,7 @@ it may be missing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numba
@@ -34,6 +35,9 @@ def classes(network: Network, count: int) -> Any:
 
 def minidarknet(network: Network, x: Array, threads: int) -> Runner:
     numba.set_num_threads(threads)
+    for layer in network.layers:
+        if layer.kind == "dropout":  # each engine would draw other numbers
+            layer.options = replace(layer.options, probability=0.0)
     learner, optimizer = Learner(network, len(x)), optimizer_for(network)
     truth = np.eye(network.output_shape.size, dtype=np.float32)[classes(network, len(x))]
 
