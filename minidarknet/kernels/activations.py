@@ -110,6 +110,8 @@ def slope(y: np.float32, code: int) -> np.float32:
 @kernel
 def activate_back(grad: NDArray[np.float32], y: NDArray[np.float32], code: int) -> None:
     """Multiply each number of grad, (n,), by the slope of the activation at its output y, (n,)."""
+    if code == LINEAR:
+        return
     for i in prange(y.size):
         grad[i] *= slope(y[i], code)
 

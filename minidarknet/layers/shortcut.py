@@ -17,13 +17,49 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import prange
 
 from minidarknet.cfg import Section
-from minidarknet.kernels.activations import ACTIVATIONS, activate, activate_back
+from minidarknet.kernels.activations import ACTIVATIONS, activate, activate_back, activation
+from minidarknet.kernels.jit import kernel
 from minidarknet.layers.base import Layer, LayerOptions, Run
 from minidarknet.layers.parameter import Array
 from minidarknet.options import REQUIRED, option
 from minidarknet.shapes import Shape
+
+
+@kernel
+def add_scaled(output: Array, x: Array, earlier: Array, alpha: np.float32, beta: np.float32, code: int) -> None:
+    """Write the activation numbered `code` of alpha * x + beta * earlier into output; all (n,)."""
+    for i in prange(output.size):
+        output[i] = activation(alpha * x[i] + beta * earlier[i], code)
+
+
+@kernel
+def add_shared(output: Array, earlier: Array, sample: int, stride: int, alpha: np.float32, beta: np.float32) -> None:
+    """Add to pictures (images, channels, height, width) what they share with others.
+
+    Every `sample`-th pixel of output becomes alpha times itself and beta times every `stride`-th one of `earlier`.
+    """
+    images, channels = len(output), min(output.shape[1], earlier.shape[1])
+    height, width = min(output.shape[2], earlier.shape[2]), min(output.shape[3], earlier.shape[3])
+    for number in prange(images * channels):
+        image, channel = np.int64(number) // channels, np.int64(number) % channels
+        for row in range(height):
+            own, other = output[image, channel, row * sample], earlier[image, channel, row * stride]
+            if sample == stride:  # both are 1
+                for i in range(width):
+                    own[i] = alpha * own[i] + beta * other[i]
+            else:
+                for i in range(width):
+                    own[i * sample] = alpha * own[i * sample] + beta * other[i * stride]
+
+
+@kernel
+def scale(output: Array, x: Array, factor: np.float32) -> None:
+    """Write factor * x into output; both (n,)."""
+    for i in prange(output.size):
+        output[i] = factor * x[i]
 
 
 @dataclass(frozen=True)
@@ -61,12 +97,14 @@ class Shortcut(Layer):
 
     def forward(self, *inputs: Array, run: Run) -> Array:
         x, earlier = inputs
-        output = self.output[: len(x)]
-        output[:] = x
-        shared, added = self._shared(output, earlier)
+        output, code = self.output[: len(x)], ACTIVATIONS[self.options.activation]
         alpha, beta = np.float32(self.options.alpha), np.float32(self.options.beta)
-        shared[:] = alpha * shared + beta * added
-        activate(output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
+        if x.shape == earlier.shape:
+            add_scaled(output.reshape(-1), x.reshape(-1), earlier.reshape(-1), alpha, beta, code)
+            return output
+        scale(output.reshape(-1), x.reshape(-1), np.float32(1))
+        add_shared(output, earlier, self.sample, self.stride, alpha, beta)
+        activate(output.reshape(-1), output.reshape(-1), code)
         return output
 
     def _shared(self, own: Array, earlier: Array) -> tuple[Array, Array]:
@@ -86,6 +124,11 @@ class Shortcut(Layer):
         alpha, beta = np.float32(self.options.alpha), np.float32(self.options.beta)
         output = self.output[: len(grad_output)]
         activate_back(grad_output.reshape(-1), output.reshape(-1), ACTIVATIONS[self.options.activation])
+        if grad_output.shape == inputs[1].shape:
+            for grad, factor in ((grad_own, alpha), (grad_earlier, beta)):
+                if grad is not None:
+                    scale(grad.reshape(-1), grad_output.reshape(-1), factor)
+            return
         if grad_own is not None:
             grad_own[:] = grad_output
             scaled = grad_own if run.quirks else self._shared(grad_own, inputs[1])[0]
