@@ -78,7 +78,7 @@ def test_the_norms_are_numpys() -> None:
     def noted(rate: float, batch: int) -> None:
         for layer, p in training.network.parameters():
             before[layer.index, p.name] = p.value.astype(np.float64)
-            gradients[layer.index, p.name] = p.gradient / np.float64(batch) if p.learns else None
+            gradients[layer.index, p.name] = p.gradient.astype(np.float64) / batch if p.learns else None
         step(rate, batch)
 
     training.optimizer.step = noted  # type: ignore[method-assign]
