@@ -36,23 +36,15 @@ def add_scaled(output: Array, x: Array, earlier: Array, alpha: np.float32, beta:
 
 
 @kernel
-def add_shared(output: Array, earlier: Array, sample: int, stride: int, alpha: np.float32, beta: np.float32) -> None:
-    """Add to pictures (images, channels, height, width) what they share with others.
-
-    Every `sample`-th pixel of output becomes alpha times itself and beta times every `stride`-th one of `earlier`.
-    """
-    images, channels = len(output), min(output.shape[1], earlier.shape[1])
-    height, width = min(output.shape[2], earlier.shape[2]), min(output.shape[3], earlier.shape[3])
+def add_shared(output: Array, earlier: Array, alpha: np.float32, beta: np.float32) -> None:
+    """Turn output (images, channels, height, width) into alpha times itself and beta times earlier, in its place."""
+    images, channels, height, width = output.shape
     for number in prange(images * channels):
         image, channel = np.int64(number) // channels, np.int64(number) % channels
         for row in range(height):
-            own, other = output[image, channel, row * sample], earlier[image, channel, row * stride]
-            if sample == stride:  # both are 1
-                for i in range(width):
-                    own[i] = alpha * own[i] + beta * other[i]
-            else:
-                for i in range(width):
-                    own[i * sample] = alpha * own[i * sample] + beta * other[i * stride]
+            own, other = output[image, channel, row], earlier[image, channel, row]
+            for i in range(width):
+                own[i] = alpha * own[i] + beta * other[i]
 
 
 @kernel
@@ -103,7 +95,7 @@ class Shortcut(Layer):
             add_scaled(output.reshape(-1), x.reshape(-1), earlier.reshape(-1), alpha, beta, code)
             return output
         scale(output.reshape(-1), x.reshape(-1), np.float32(1))
-        add_shared(output, earlier, self.sample, self.stride, alpha, beta)
+        add_shared(*self._shared(output, earlier), alpha, beta)
         activate(output.reshape(-1), output.reshape(-1), code)
         return output
 
