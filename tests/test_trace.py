@@ -187,6 +187,14 @@ def test_dead_channels_saturation_and_non_finite_numbers_are_seen() -> None:
     assert (odd.non_finite, odd.first_non_finite) == (16, (0, 3, 0, 0))
 
 
+def test_a_stage_without_a_finite_number_has_no_bounds() -> None:
+    network = small()
+    network.layers[2].weights.array[:] = np.nan  # type: ignore[attr-defined]
+    odd = trace(network, picture()).stages[5]
+    assert odd.non_finite == np.prod(odd.shape)
+    assert (odd.minimum, odd.maximum, odd.mean, odd.std, sum(odd.histogram)) == (0, 0, 0, 0, 0)
+
+
 def test_files_say_the_same(tmp_path: Path) -> None:
     from minidarknet.trace.files import save_npz
 

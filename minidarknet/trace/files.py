@@ -80,7 +80,7 @@ def save_npz(path: Path, run: Trace) -> None:
             arrays[key(stage.layer, stage.name)] = stage.array
     try:
         with atomic_write(path) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     except OSError as error:
         raise InputError(f"{fspath(path)}: cannot be written: {error.strerror or error}") from None
 

@@ -78,7 +78,7 @@ class Dead:
 def check_jinja2() -> None:
     """Raise where the extra that writes pages is not installed, before anybody waits for a page."""
     try:
-        import jinja2  # noqa: F401
+        import jinja2  # noqa: F401  # only to see whether it is there
     except ImportError:
         raise UsageError("a page needs jinja2: pip install 'minidarknet[page]', or leave --html out") from None
 

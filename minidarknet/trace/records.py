@@ -43,15 +43,15 @@ class Stage:
     seconds
         The median time of the stage; None where nothing was timed.
     minimum, maximum, mean, std
-        Of the finite numbers.
+        Of the finite numbers; 0 where there are none.
     zeros, saturated
         Shares of the numbers that are 0, or at the flat ends of an activation.
     dead
         Channels that are the same everywhere in the batch.
     non_finite, first_non_finite
         How many numbers are NaN or infinite, and the place of the first, (image, channel, row, column).
-    histogram, edges
-        Counts of a sample of the numbers, and the first and last edge of its equal bars.
+    histogram
+        Counts of a sample of the numbers, in equal bars from the minimum to the maximum.
     array
         A copy of the array, where it was kept.
     """
@@ -75,7 +75,6 @@ class Stage:
     non_finite: int
     first_non_finite: tuple[int, ...] | None
     histogram: list[int]
-    edges: tuple[float, float]
     array: Array | None = field(default=None, repr=False)
 
     @property
@@ -181,7 +180,7 @@ def describe(
     mean, std = _moments(array, totals[SUM] / count, totals[SQUARES] / count)
     lows = facts[:, LOW].reshape(batch, channels).min(axis=0)
     highs = facts[:, HIGH].reshape(batch, channels).max(axis=0)
-    low, high = float(lows.min()), float(highs.max())
+    low, high = (float(lows.min()), float(highs.max())) if odd < array.size else (0.0, 0.0)
     dead = [int(channel) for channel in np.flatnonzero(lows == highs)] if array.size > batch * channels else []
     histogram = np.empty(BARS, np.int64)
     sampled_histogram(histogram, array.reshape(-1), max(1, array.size // SAMPLE), low, high)
@@ -207,7 +206,6 @@ def describe(
         non_finite=odd,
         first_non_finite=first_odd(array) if odd else None,
         histogram=histogram.tolist(),
-        edges=(low, high) if low <= high else (0.0, 0.0),
         array=array.copy() if keep else None,
     )
 
