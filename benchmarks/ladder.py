@@ -121,8 +121,8 @@ def layer(channels: int, side: int, filters: int, method: type[Convolver] | None
     network.initialize(seed=1)
     if method:
         (convolution,) = network.layers
-        c: Convolver = convolution.convolver  # type: ignore[attr-defined]
-        convolution.convolver = method(c.source, c.target, c.size, c.stride, c.padding, c.groups)  # type: ignore[attr-defined]
+        c: Convolver = convolution.convolver  # type: ignore[attr-defined]  # a convolutional layer has one
+        convolution.convolver = method(c.source, c.target, c.size, c.stride, c.padding, c.groups)  # type: ignore[attr-defined]  # likewise
     return network
 
 

@@ -153,7 +153,7 @@ photo = planes_by_hand(landscape(120, 200).tobytes(), 120, 200)
 resize_compiled = njit(resize_by_hand)
 assert np.array_equal(resize_compiled(photo, 60, 100), resize_by_hand(photo, 60, 100))  # the same bits
 for name, function in ("Python", resize_by_hand), ("compiled", resize_compiled):
-    seconds = min(repeat(lambda: function(photo, 60, 100), repeat=3, number=1))  # noqa: B023
+    seconds = min(repeat(lambda run=function: run(photo, 60, 100), repeat=3, number=1))
     print(f"{name:9} {seconds * 1e3:8.2f} ms")
 
 # %% [markdown]

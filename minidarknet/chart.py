@@ -21,7 +21,7 @@ POINTS = 3000
 def check_matplotlib() -> None:
     """Raise where the extra that draws is not installed, before anybody waits for its picture."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401  # only to see whether it is there
     except ImportError:
         raise UsageError("a chart needs matplotlib: pip install 'minidarknet[chart]', or leave --chart out") from None
 

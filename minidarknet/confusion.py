@@ -29,7 +29,7 @@ def check_target(path: str | PathLike[str]) -> None:
         raise UsageError(f"{fspath(path)}: expected a file that ends in {' or '.join(ENDINGS)}")
     if fspath(path).lower().endswith(".png"):
         try:
-            import matplotlib  # noqa: F401
+            import matplotlib  # noqa: F401  # only to see whether it is there
         except ImportError:
             raise UsageError(MISSING) from None
 

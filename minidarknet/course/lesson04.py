@@ -52,7 +52,7 @@ class Watched(np.ndarray[Any, Any]):
 
     is_sum = False
 
-    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]  # NumPy's has many overloads
         self.is_sum = True
         return super().__iadd__(other)
 

@@ -13,7 +13,7 @@ MISSING = "a notebook of a lesson needs jupytext: pip install 'minidarknet[cours
 def available() -> bool:
     """Whether the extra `course` is installed."""
     try:
-        import jupytext  # noqa: F401
+        import jupytext  # noqa: F401  # only to see whether it is there
     except ImportError:
         return False
     return True

@@ -76,7 +76,8 @@ class Reader:
 
     def flat(self, index: int, factor: float = 1.0) -> BackTerm:
         """The same for the output that is the index-th in memory."""
-        return self.term(tuple(int(i) for i in np.unravel_index(index, self.before.shape)), factor)  # type: ignore[arg-type]
+        channel, row, column = np.unravel_index(index, self.before.shape)
+        return self.term((int(channel), int(row), int(column)), factor)
 
     def whole(self, what: str, gradient: float, factor: float) -> BackTerm:
         """What comes back from no single output."""

@@ -35,7 +35,7 @@ def ordered(bits: Any) -> Any:
 @scalar
 def as_float(number: Any) -> Any:
     """The float32 of an `ordered` number."""
-    return np.int32(ordered(number)).view(np.float32)
+    return np.int32(ordered(number)).view(np.float32)  # Numba had widened it to 64 bits
 
 
 @reduction
