@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import charts, ladder, peers, results, rounding, rounds, scaling, training
+from benchmarks import charts, ladder, peers, results, rounding, rounds, scaling, training, weight_gradients
 from benchmarks.figures import TOLERANCE, block_length, difference, quartiles, ratio, table
 from benchmarks.models import folded, pool_pads
 from benchmarks.processes import Worker, WorkerError
@@ -410,3 +410,23 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     report = {"machine": machine, "peak": 229.0, "results": [{"layer": "a layer", "rungs": rungs}]}
     results.write(tmp_path, "ladder", report, charts.ladder)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".png"}
+
+
+def test_weight_gradients_below_the_bar_are_named() -> None:
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n" + "[convolutional]\nfilters=16\nsize=1\n" * 3
+    layers = Network.from_cfg(parse_cfg(text)).layers
+    work = [weight_gradients.IMAGES * layer.flops() for layer in layers]
+    # In rounds at another pace, a layer is as quick as its own round allows.
+    rows = [
+        weight_gradients.Row(layer, "point", [[flops / 40], [flops / 10]], [[flops / 80], [flops / 20]])
+        for layer, flops in zip(layers, work, strict=True)
+    ]
+    rows[2].step = [[work[2] / 80], [work[2] / 20]]
+    peaks = [100.0, 25.0]
+    assert rows[1].share(rows[1].step, peaks) == pytest.approx(0.4)
+    assert weight_gradients.verdict(rows, peaks) == (
+        "below 65 %, of the 2 with 16 or more channels: in a step: 1 (1); repeated: 0"
+    )  # the first has three channels
+    cells = weight_gradients.lines(rows, peaks)[2]
+    assert cells[1:3] == ["16 of 8x8 to 16, 1x1", "point"]
+    assert (cells[5], cells[7]) == ("40 %", "80 %")

@@ -140,9 +140,9 @@ def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> N
     assert np.array_equal(forward(layer, x, folded=True), before)
 
 
-#: Pixels and numbers of a slab, pixels and channels of one of planes, and numbers of one of frequencies: as they are, a
+#: Pixels and numbers of a slab, pixels and planes of one of planes, and numbers of one of frequencies: as they are, a
 #: line or register at a time, and some that end within an image.
-SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "PLANE_CHANNELS", "SLAB_FREQUENCIES")
+SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "HELD", "SLAB_FREQUENCIES")
 SLABS = {
     "as they are": tuple(getattr(weight_gradient, name) for name in SIZES),
     "lines": (1, 1, 1, 1, 1),

@@ -248,6 +248,10 @@ HARD = [
     ("direct", "direct", (48, 7, 9), {"size": 3, "padding": 2, "groups": 2, "filters": 34}),
     ("points", "points", (70, 60, 50), {"filters": 10}),
     ("points", "points", (340, 6, 6), {"filters": 4}),  # so many channels that each thread has some
+    ("points", "points", (4, 6, 6), {"filters": 340}),  # the same with filters
+    ("points", "points", (5, 62, 61), {"filters": 40}),  # more pixels than a slab
+    ("direct", "direct", (48, 6, 7), {"groups": 2, "filters": 60}),
+    ("direct", "direct", (60, 6, 7), {"groups": 2, "filters": 48}),
     ("direct", "direct", (12, 80, 40), {"size": 5, "groups": 2, "pad": 1, "filters": 4}),
 ]
 

@@ -76,7 +76,6 @@ def convolve_columns(
         sums = scratch[number]
         for block in range(number * blocks // threads, (number + 1) * blocks // threads):
             f = block * BLOCK
-            sums[: batch * kept] = np.float32(0)
             for first in range(0, depth, SLICE):
                 part, w = offsets[first : first + SLICE], f * depth + first * BLOCK
                 last = first + SLICE >= depth
@@ -88,7 +87,7 @@ def convolve_columns(
                         m, s = b * kept + x * BLOCK, b * columns.shape[1] + x
                         o = b * output.shape[1] + start + f * pixels + x
                         if width == WIDE:
-                            wide = recall(sums, m, 2, WIDE)
+                            wide = recall(sums, m, 2, WIDE, first == 0)
                             add_slice(
                                 wide,
                                 sums,
@@ -109,7 +108,7 @@ def convolve_columns(
                                 last,
                             )
                         elif width == MIDDLE:
-                            middle = recall(sums, m, 2, MIDDLE)
+                            middle = recall(sums, m, 2, MIDDLE, first == 0)
                             add_slice(
                                 middle,
                                 sums,
@@ -130,7 +129,7 @@ def convolve_columns(
                                 last,
                             )
                         else:
-                            narrow = recall(sums, m, 2, NARROW)
+                            narrow = recall(sums, m, 2, NARROW, first == 0)
                             add_slice(
                                 narrow,
                                 sums,

@@ -154,18 +154,22 @@ def accumulate(typing: Any, tile: Any, weights: Any, w: Any, source: Any, s: Any
     return tile(tile, weights, types.int64, source, types.int64), generate
 
 
-@intrinsic
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index], which will be read soon; an index outside does no harm."""
+@intrinsic(prefer_literal=True)
+def prefetch(typing: Any, array: Any, index: Any, cache: Any) -> Any:
+    """Ask for the cache line of array[index], which will be read; an index outside does no harm.
+
+    `cache` is written out: the first (1) for what is read soon, the second (2) for what is not to push that out.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = address(context, builder, signature.args[0], *arguments)
+        place = address(context, builder, signature.args[0], *arguments[:2])
         kind = ir.FunctionType(ir.VoidType(), [place.type, INT32, INT32, INT32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [place, INT32(0), INT32(3), INT32(1)])  # to read, keep, data
+        near = INT32(4 - cache.literal_value)
+        builder.call(function, [place, INT32(0), near, INT32(1)])  # to read, how near, data
         return context.get_dummy_value()
 
-    return types.none(array, types.int64), generate
+    return types.none(array, types.int64, cache), generate
 
 
 @intrinsic
@@ -184,18 +188,26 @@ def keep(typing: Any, tile: Any, sums: Any, m: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def recall(typing: Any, sums: Any, m: Any, vectors: Any, pixels: Any) -> Any:
-    """The tile that `keep` wrote to sums[m:]."""
+def recall(typing: Any, sums: Any, m: Any, vectors: Any, pixels: Any, fresh: Any) -> Any:
+    """The tile that `keep` wrote to sums[m:], or zeros if `fresh`: nothing is read then."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first = address(context, builder, signature.args[0], arguments[0], arguments[1])
+        places = [(v, p) for p in range(pixels.literal_value) for v in range(vectors.literal_value)]
+        before = builder.block
+        with builder.if_then(builder.not_(builder.trunc(arguments[4], ir.IntType(1)))):
+            kept = [load(builder, first, p * BLOCK + v * LANES) for v, p in places]
+            inside = builder.block
+        either = [builder.phi(VECTOR) for _ in places]
         tile = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
-        for p in range(pixels.literal_value):
-            for v in range(vectors.literal_value):
-                tile = builder.insert_value(tile, load(builder, first, p * BLOCK + v * LANES), [v, p])
+        for place, register, value in zip(places, kept, either, strict=True):
+            value.add_incoming(ir.Constant(VECTOR, None), before)
+            value.add_incoming(register, inside)
+            tile = builder.insert_value(tile, value, place)
         return tile
 
-    return tile_type(vectors.literal_value, pixels.literal_value)(sums, types.int64, vectors, pixels), generate
+    tile = tile_type(vectors.literal_value, pixels.literal_value)
+    return tile(sums, types.int64, vectors, pixels, types.boolean), generate
 
 
 @intrinsic

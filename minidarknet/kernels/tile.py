@@ -38,7 +38,7 @@ Offsets = NDArray[np.int64]
 def sum_up(tile: Any, weights: Floats, w: int, source: Floats, s: int, offsets: Offsets, step: int) -> Any:
     """The tile plus the sum over all k; weights[w:] has `step` filters for each k, source[s:] is the first pixel."""
     for k in range(len(offsets)):
-        prefetch(source, s + offsets[k] + AHEAD)
+        prefetch(source, s + offsets[k] + AHEAD, 1)
         tile = accumulate(tile, weights, w + k * step, source, s + offsets[k])
     return tile
 

@@ -191,8 +191,8 @@ def weight_sums(
             part, share = task // shares, task % shares
             total = sums[part]
             begin, end = share * blocks // shares, (share + 1) * blocks // shares
-            total[begin * size * pitch : end * size * pitch] = ZERO
-            line, last = part * batch * rows // parts, (part + 1) * batch * rows // parts
+            start, last = part * batch * rows // parts, (part + 1) * batch * rows // parts
+            line = start
             while line < last:
                 count = min(lines, last - line)
                 # The image's rows for all lines of the slab, and where each pixel's window begins.
@@ -222,28 +222,40 @@ def weight_sums(
                         i += more
                     for ky in range(size):
                         m, s = (block * size + ky) * pitch, ky * row_length * channels
-                        add_run(total, m, grad, 0, image, s, pixels, run, filters - f)
+                        add_run(total, m, grad, 0, image, s, pixels, run, filters - f, line == start)
                 line += count
 
 
 @scalar
 def add_run(
-    sums: Floats, m: int, grad: Floats, g: int, image: Floats, s: int, pixels: Offsets, run: int, filters: int
+    sums: Floats,
+    m: int,
+    grad: Floats,
+    g: int,
+    image: Floats,
+    s: int,
+    pixels: Offsets,
+    run: int,
+    filters: int,
+    fresh: bool,
 ) -> None:
-    """Add the products of a block of filters and a run of numbers, as a row of the window, to sums[m:]."""
+    """Add the products of a block of filters and a run of numbers, as a row of the window, to sums[m:].
+
+    If `fresh`, there is nothing to add to yet.
+    """
     j = 0
     while j < run:
         width = tile_width(run - j)
         n = m + j * BLOCK
         if filters <= LANES:
             width = WIDE
-            keep(sum_pixels(recall(sums, n, 1, WIDE), grad, g, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 1, WIDE, fresh), grad, g, image, s + j, pixels), sums, n)
         elif width == WIDE:
-            keep(sum_pixels(recall(sums, n, 2, WIDE), grad, g, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, WIDE, fresh), grad, g, image, s + j, pixels), sums, n)
         elif width == MIDDLE:
-            keep(sum_pixels(recall(sums, n, 2, MIDDLE), grad, g, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, MIDDLE, fresh), grad, g, image, s + j, pixels), sums, n)
         else:
-            keep(sum_pixels(recall(sums, n, 2, NARROW), grad, g, image, s + j, pixels), sums, n)
+            keep(sum_pixels(recall(sums, n, 2, NARROW, fresh), grad, g, image, s + j, pixels), sums, n)
         j += width
 
 
@@ -254,11 +266,11 @@ def add_weight_sums(gradient: Floats, sums: Floats) -> None:
     pitch = (size * channels + WIDE) * BLOCK
     for filter_ in prange(filters):
         f: Any = np.int64(filter_)
-        for c in range(channels):
-            for ky in range(size):
-                for kx in range(size):
-                    m = (f // BLOCK * size + ky) * pitch + (kx * channels + c) * BLOCK + f % BLOCK
-                    total = ZERO
-                    for part in range(len(sums)):
-                        total += sums[part, m]
+        for ky in range(size):
+            for kx in range(size):
+                m = (f // BLOCK * size + ky) * pitch + kx * channels * BLOCK + f % BLOCK
+                for c in range(channels):
+                    total = sums[0, m + c * BLOCK]
+                    for part in range(1, len(sums)):
+                        total += sums[part, m + c * BLOCK]
                     gradient[f, c, ky, kx] += total

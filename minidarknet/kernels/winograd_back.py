@@ -171,10 +171,10 @@ def winograd_weight_sums(
         for task in prange(blocks * FREQUENCIES):
             sum_: Any = np.int64(task)
             f, q = sum_ // FREQUENCIES * BLOCK, sum_ % FREQUENCIES
-            if line == 0:
-                fill(sums, sum_ * pitch, (sum_ + 1) * pitch)
             g, s = sum_ * patches * BLOCK, q * patches * step
-            add_run(sums, sum_ * pitch, turned_grads, g, frequencies, s, places[:patches], channels, filters - f)
+            add_run(
+                sums, sum_ * pitch, turned_grads, g, frequencies, s, places[:patches], channels, filters - f, line == 0
+            )
 
 
 def frequencies_size(channels: int, filters: int, patches: int) -> int:

@@ -12,13 +12,13 @@ Lesson: lessons/03_convolution.py
 from __future__ import annotations
 
 from functools import cached_property
+from math import gcd
 
 import numba
 import numpy as np
 
-from minidarknet.kernels.dots import IMAGES
 from minidarknet.kernels.frequencies import FREQUENCIES, OUT
-from minidarknet.kernels.point_sums import add_point_sums, point_sums
+from minidarknet.kernels.point_sums import MANY, add_point_sums, point_sums
 from minidarknet.kernels.simd import BLOCK, LANES
 from minidarknet.kernels.tile import SLACK, WIDE
 from minidarknet.kernels.weight_sums import add_weight_sums, weight_sums
@@ -35,9 +35,9 @@ from minidarknet.layers.parameter import Array
 from minidarknet.memory import aligned
 
 #: Pixels of a slab, and numbers of its image, that the second-level cache should hold.
-SLAB_PIXELS, SLAB_NUMBERS = 2048, 128_000
-#: Pixels and channels of a slab, where planes are multiplied as they lie.
-PLANE_PIXELS, PLANE_CHANNELS = 3136, 24
+SLAB_PIXELS, SLAB_NUMBERS = 2048, 2**17
+#: Where planes are multiplied as they lie: pixels of a slab, and planes of a block, which the second-level cache holds.
+PLANE_PIXELS, HELD = 3136, 24
 #: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
 TASKS, SUMS = 16, 2_000_000
 #: Numbers of all frequencies of a slab, which all threads share: as many as the third-level cache should hold.
@@ -123,7 +123,7 @@ class WeightGradient:
                 g.target.width,
                 self.row_length,
                 self.lines,
-                min(blocks, -(-TASKS // parts)),
+                min(blocks, threads // gcd(parts, threads)),  # so that threads have as much work each
                 threads,
                 images.reshape(threads, self.image_size),
                 grads.reshape(threads, self.grad_size),
@@ -213,14 +213,22 @@ class PointGradient:
         self.geometry = forward
 
     @cached_property
-    def block(self) -> int:
-        """Channels of a slab: a multiple of those of the tile."""
-        blocks = -(-self.geometry.part // PLANE_CHANNELS)
-        return -(-self.geometry.part // (blocks * IMAGES)) * IMAGES
+    def swapped(self) -> bool:
+        """Whether the many are the gradients: each of them is read from memory once, and each of the few often."""
+        return self.geometry.filters > self.geometry.part
+
+    @cached_property
+    def blocks(self) -> int:
+        """Blocks of the many: two or more are an even number, which two threads can share."""
+        tiles = -(-max(self.geometry.part, self.geometry.filters) // MANY)
+        blocks = -(-tiles * MANY // HELD)
+        return blocks + blocks % 2 if blocks > 1 else 1
 
     def parts(self, batch: int) -> int:
+        """A power of two, so that many images make equal parts."""
         g = self.geometry
-        return max(1, min(TASKS // -(-g.part // self.block), batch, SUMS // (g.part * g.filters)))
+        most = max(1, min(TASKS // self.blocks, batch, SUMS // (g.part * g.filters)))
+        return 1 << most.bit_length() - 1
 
     def workspace_size(self, batch: int) -> int:
         return self.parts(batch) * self.geometry.part * self.geometry.filters
@@ -230,22 +238,16 @@ class PointGradient:
         g, batch = self.geometry, len(x)
         parts, size = self.parts(batch), g.part * g.filters
         sums = run.workspace[: parts * size].reshape(parts, size)
+        slab, length = max(1, PLANE_PIXELS // g.pixels), min(g.pixels, max(1, PLANE_PIXELS // LANES) * LANES)
+        grads, images = grad.reshape(batch, g.target.channels, g.pixels), x.reshape(batch, g.source.channels, g.pixels)
         for group in range(g.groups):
-            point_sums(
-                sums,
-                grad.reshape(batch, g.target.channels, g.pixels),
-                x.reshape(batch, g.source.channels, g.pixels),
-                group * g.filters,
-                g.filters,
-                group * g.part,
-                g.part,
-                self.block,
-                max(1, PLANE_PIXELS // g.pixels),
-                min(g.pixels, max(1, PLANE_PIXELS // LANES) * LANES),
-                run.threads,
-            )
-            part = gradient[group * g.filters : (group + 1) * g.filters]
-            add_point_sums(part.reshape(g.filters, g.part), sums)
+            f, c = group * g.filters, group * g.part
+            if self.swapped:
+                few, many, steps = (images, c, g.part), (grads, f, g.filters), (g.part, 1)
+            else:
+                few, many, steps = (grads, f, g.filters), (images, c, g.part), (1, g.filters)
+            point_sums(sums, few[0], many[0], *few[1:], *many[1:], self.blocks, slab, length, run.threads)
+            add_point_sums(gradient[f : f + g.filters].reshape(g.filters, g.part), sums, *steps)
 
 
 def weight_gradient(forward: Convolver) -> WeightGradient | WinogradGradient | PointGradient:
