@@ -111,47 +111,51 @@ def winograd_weight_sums(
     """Sum up the products of the frequencies of a group's grads (batch, all filters, cells) and images (batch, all
     channels, height, width).
 
-    Slab by slab, threads first share the lines of patches, and turn them; then they share the sums, which are one for
-    each frequency and block of filters. So nothing is turned twice, and each sum has one writer and one order.
+    Each part has its share of the lines of patches. Slab by slab, threads first share the lines, and turn them; then
+    they share the sums, which are one for each part, frequency and block of filters. So nothing is turned twice, and
+    each sum has one writer and one order. Where there are as many parts as threads, each sums up what it has turned
+    itself: no processor waits for what another one has in its cache.
 
     Parameters
     ----------
     sums
-        Blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK numbers.
+        (parts, numbers): blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK numbers.
     rows, columns
         Sides of the grads' planes.
     lines
-        Lines of patches in a slab.
+        Lines of patches in a part's slab.
     frequencies
-        Those of a slab: `frequencies_size` numbers.
+        Those of a slab: (parts, `frequencies_size` numbers).
     scratch
         (threads, `line_size` numbers).
     """
     batch, all_channels, height, width = images.shape
-    all_filters, cells, threads = grads.shape[1], rows * columns, len(scratch)
+    all_filters, cells, threads, parts = grads.shape[1], rows * columns, len(scratch), len(sums)
     patch_rows, patch_columns = (rows + OUT - 1) // OUT, (columns + OUT - 1) // OUT
     blocks = (filters + BLOCK - 1) // BLOCK
     step = (channels + LANES - 1) // LANES * LANES  # between the frequencies of two patches
     pitch = (step + WIDE) * BLOCK  # between the sums of two frequencies
     row_length, grad_length, high = OUT * patch_columns + SIZE - 1, OUT * patch_columns, OUT + SIZE - 1
-    source, flat = images.reshape(-1), grads.reshape(-1)
-    places = np.arange(lines * patch_columns) * step
-    turned_grads = frequencies[FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE :]
-    for line in range(0, batch * patch_rows, lines):
-        count = min(lines, batch * patch_rows - line)
-        patches = count * patch_columns
+    source, flat, all_lines = images.reshape(-1), grads.reshape(-1), batch * patch_rows
+    places, behind = np.arange(lines * patch_columns) * step, FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE
+    for slab in range(0, (all_lines + parts - 1) // parts, lines):
         for thread in prange(threads):
             number: Any = np.int64(thread)  # a parallel index is unsigned
             image = scratch[number]
             grad = image[high * row_length * channels + BLOCK + WIDE :]
-            for i in range(number * count // threads, (number + 1) * count // threads):
-                b, top = (line + i) // patch_rows, (line + i) % patch_rows * OUT
+            for task in range(number * parts * lines // threads, (number + 1) * parts * lines // threads):
+                part, i = task // lines, task % lines
+                start, end = part * all_lines // parts + slab, (part + 1) * all_lines // parts
+                if start + i >= end:
+                    continue
+                turned, patches = frequencies[part], min(lines, end - start) * patch_columns
+                b, top = (start + i) // patch_rows, (start + i) % patch_rows * OUT
                 s = (b * all_channels + first_channel) * height * width
                 turn_image(image, 0, source, s, channels, height, width, top - padding, high, padding, row_length)
                 for x in range(patch_columns):
                     for c in range(0, channels, LANES):
                         v, p = (i * patch_columns + x) * step + c, OUT * x * channels + c
-                        turn_pixels(frequencies, v, patches * step, image, p, row_length * channels, channels)
+                        turn_pixels(turned, v, patches * step, image, p, row_length * channels, channels)
                 for block in range(blocks):
                     f = block * BLOCK
                     lanes = LANES if filters - f <= LANES else BLOCK
@@ -165,16 +169,20 @@ def winograd_weight_sums(
                             fill(grad, t, t + grad_length * BLOCK)
                     for x in range(patch_columns):
                         for lane in range(0, lanes, LANES):
-                            v = (block * FREQUENCIES * patches + i * patch_columns + x) * BLOCK + lane
+                            v = behind + (block * FREQUENCIES * patches + i * patch_columns + x) * BLOCK + lane
                             p = OUT * x * BLOCK + lane
-                            turn_grads(turned_grads, v, patches * BLOCK, grad, p, grad_length * BLOCK, BLOCK)
-        for task in prange(blocks * FREQUENCIES):
-            sum_: Any = np.int64(task)
-            f, q = sum_ // FREQUENCIES * BLOCK, sum_ % FREQUENCIES
-            g, s = sum_ * patches * BLOCK, q * patches * step
-            add_run(
-                sums, sum_ * pitch, turned_grads, g, frequencies, s, places[:patches], channels, filters - f, line == 0
-            )
+                            turn_grads(turned, v, patches * BLOCK, grad, p, grad_length * BLOCK, BLOCK)
+        for thread in prange(threads):
+            number_: Any = np.int64(thread)
+            tasks = parts * blocks * FREQUENCIES
+            for task in range(number_ * tasks // threads, (number_ + 1) * tasks // threads):
+                part, sum_ = task // (blocks * FREQUENCIES), task % (blocks * FREQUENCIES)
+                start, end = part * all_lines // parts + slab, (part + 1) * all_lines // parts
+                patches, filter_ = min(lines, end - start) * patch_columns, sum_ // FREQUENCIES * BLOCK
+                if patches > 0:
+                    turned, m = frequencies[part], sum_ * pitch
+                    g, s, run = behind + sum_ * patches * BLOCK, sum_ % FREQUENCIES * patches * step, places[:patches]
+                    add_run(sums[part], m, turned, g, turned, s, run, channels, filters - filter_, slab == 0)
 
 
 def frequencies_size(channels: int, filters: int, patches: int) -> int:
@@ -206,10 +214,11 @@ def add_winograd_sums(gradient: Floats, sums: Floats, a: NDArray[np.float64]) ->
         for i in range(IN):
             for j in range(IN):
                 m = (block * FREQUENCIES + IN * i + j) * pitch + c * BLOCK
-                run = sums[m : m + BLOCK]
-                for y in range(SIZE):
-                    for lane in range(BLOCK):
-                        half[y, j, lane] += a[y, i] * run[lane]
+                for part in range(len(sums)):
+                    run = sums[part, m : m + BLOCK]
+                    for y in range(SIZE):
+                        for lane in range(BLOCK):
+                            half[y, j, lane] += a[y, i] * run[lane]
         for lane in range(min(BLOCK, filters - block * BLOCK)):
             for y in range(SIZE):
                 for x in range(SIZE):

@@ -150,13 +150,8 @@ class WinogradGradient:
         return -(-self.geometry.target.height // OUT), -(-self.geometry.target.width // OUT)
 
     @cached_property
-    def lines(self) -> int:
-        """Lines of patches in a slab."""
-        g = self.geometry
-        return max(1, SLAB_FREQUENCIES // frequencies_size(g.part, g.filters, self.patches[1]))
-
-    @cached_property
     def sums_size(self) -> int:
+        """Numbers of the sums of one part."""
         step = -(-self.geometry.part // LANES) * LANES
         return aligned(-(-self.geometry.filters // BLOCK) * FREQUENCIES * (step + WIDE) * BLOCK)
 
@@ -165,22 +160,31 @@ class WinogradGradient:
         """Numbers of scratch for each thread."""
         return aligned(line_size(self.geometry.part, self.patches[1]))
 
+    def parts(self, batch: int) -> int:
+        """Two where their sums are not too many, so that two threads can do without each other."""
+        return min(2 if 2 * self.sums_size <= SUMS else 1, batch * self.patches[0])
+
     def slab(self, batch: int) -> int:
-        """Lines of patches in a slab, which need not be more than there are."""
-        return min(self.lines, batch * self.patches[0])
+        """Lines of patches in a part's slab, which need not be more than there are."""
+        g, parts = self.geometry, self.parts(batch)
+        most = SLAB_FREQUENCIES // (parts * frequencies_size(g.part, g.filters, self.patches[1]))
+        return max(1, min(most, -(-batch * self.patches[0] // parts)))
 
     def frequencies_size(self, batch: int) -> int:
+        """Numbers of the frequencies of a part's slab."""
         g = self.geometry
         return aligned(frequencies_size(g.part, g.filters, self.slab(batch) * self.patches[1]))
 
     def workspace_size(self, batch: int) -> int:
-        return self.sums_size + self.frequencies_size(batch) + int(numba.config.NUMBA_NUM_THREADS) * self.line_size
+        parts = self.parts(batch) * (self.sums_size + self.frequencies_size(batch))
+        return parts + int(numba.config.NUMBA_NUM_THREADS) * self.line_size
 
     def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
         """Add the gradient to gradient (filters, channels / groups, 3, 3)."""
-        g, batch, size = self.geometry, len(x), self.line_size
-        cuts = np.cumsum([self.sums_size, self.frequencies_size(batch)])
-        sums, frequencies, rest = np.split(run.workspace, cuts)
+        g, batch, size, parts = self.geometry, len(x), self.line_size, self.parts(len(x))
+        cuts = np.cumsum([parts * self.sums_size, parts * self.frequencies_size(batch), run.threads * size])
+        sums, frequencies, scratch, _ = np.split(run.workspace, cuts)
+        sums = sums.reshape(parts, -1)
         for group in range(g.groups):
             winograd_weight_sums(
                 sums,
@@ -194,8 +198,8 @@ class WinogradGradient:
                 g.target.height,
                 g.target.width,
                 self.slab(batch),
-                frequencies,
-                rest[: run.threads * size].reshape(run.threads, size),
+                frequencies.reshape(parts, -1),
+                scratch.reshape(run.threads, size),
             )
             add_winograd_sums(gradient[group * g.filters : (group + 1) * g.filters], sums, back_matrix())
 
