@@ -277,8 +277,9 @@ def test_the_hard_cases_have_one_part_and_several() -> None:
         layer = build(cfg(shape, section("convolutional", **options)), 0).layers[0]
         assert isinstance(layer, Convolutional)
         method = layer.weight_gradient
-        if isinstance(method, WinogradGradient):  # one part, but its patches come in slabs
-            parts.add((WinogradGradient, min(2, -(-5 * method.patches[0] // method.slab(5)))))
+        if isinstance(method, WinogradGradient):  # always two parts, but their patches come in slabs
+            assert method.parts(5) == 2
+            parts.add((WinogradGradient, min(2, -(-5 * method.patches[0] // (2 * method.slab(5))))))
         else:
             parts.add((type(method), min(2, method.parts(5))))
     assert parts == {(kind, count) for kind in (WeightGradient, WinogradGradient, PointGradient) for count in (1, 2)}
