@@ -210,15 +210,18 @@ def add_winograd_sums(gradient: Floats, sums: Floats, a: NDArray[np.float64]) ->
     pitch = ((channels + LANES - 1) // LANES * LANES + WIDE) * BLOCK
     for task in prange((filters + BLOCK - 1) // BLOCK * channels):
         block, c = np.int64(task) // channels, np.int64(task) % channels
-        half = np.zeros((SIZE, IN, BLOCK))
+        half, run = np.zeros((SIZE, IN, BLOCK)), np.empty(BLOCK, np.float32)
         for i in range(IN):
             for j in range(IN):
                 m = (block * FREQUENCIES + IN * i + j) * pitch + c * BLOCK
-                for part in range(len(sums)):
-                    run = sums[part, m : m + BLOCK]
-                    for y in range(SIZE):
-                        for lane in range(BLOCK):
-                            half[y, j, lane] += a[y, i] * run[lane]
+                run[:] = sums[0, m : m + BLOCK]
+                for part in range(1, len(sums)):
+                    more = sums[part, m : m + BLOCK]
+                    for lane in range(BLOCK):
+                        run[lane] += more[lane]
+                for y in range(SIZE):
+                    for lane in range(BLOCK):
+                        half[y, j, lane] += a[y, i] * run[lane]
         for lane in range(min(BLOCK, filters - block * BLOCK)):
             for y in range(SIZE):
                 for x in range(SIZE):

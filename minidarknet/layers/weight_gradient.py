@@ -42,6 +42,8 @@ PLANE_PIXELS, HELD = 3136, 24
 TASKS, SUMS = 16, 2_000_000
 #: Numbers of all frequencies of a slab, which all threads share: as many as the third-level cache should hold.
 SLAB_FREQUENCIES = 2_000_000
+#: With so many frequencies for each sum, it costs little to have the sums twice.
+MANY_TIMES = 16
 #: Winograd's sums are four times as many: from so many channels and filters on it pays, up to so many products of them.
 SOME, FEW = 16, 256 * 256
 #: From so many pixels on, the last register of a plane wastes little.
@@ -161,8 +163,10 @@ class WinogradGradient:
         return aligned(line_size(self.geometry.part, self.patches[1]))
 
     def parts(self, batch: int) -> int:
-        """Two where their sums are not too many, so that two threads can do without each other."""
-        return min(2 if 2 * self.sums_size <= SUMS else 1, batch * self.patches[0])
+        """Two where there are few sums for so many frequencies, so that two threads can do without each other."""
+        lines = batch * self.patches[0]
+        numbers = lines * frequencies_size(self.geometry.part, self.geometry.filters, self.patches[1])
+        return min(lines, 2 if numbers >= MANY_TIMES * self.sums_size else 1)
 
     def slab(self, batch: int) -> int:
         """Lines of patches in a part's slab, which need not be more than there are."""
