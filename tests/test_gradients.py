@@ -284,6 +284,16 @@ def test_the_hard_cases_have_one_part_and_several() -> None:
     assert parts == {(kind, count) for kind in (WeightGradient, WinogradGradient, PointGradient) for count in (1, 2)}
 
 
+@pytest.mark.parametrize("shape", [(16, 12, 464), (16, 112, 112), (32, 4, 700), (64, 14, 14), (16, 3, 5)])
+def test_fewer_images_need_no_more_workspace(shape: tuple[int, int, int]) -> None:
+    """The last batch of an epoch, which is smaller, runs in the memory of the others."""
+    for size in (1, 3, 5):
+        layer = build(cfg(shape, section("convolutional", filters=128, size=size, pad=1)), 0).layers[0]
+        assert isinstance(layer, Convolutional)
+        sizes = [layer.weight_gradient.workspace_size(batch) for batch in range(1, 34)]
+        assert sizes == sorted(sizes)
+
+
 @drawn
 @given(st.integers(1, 40), few, few, st.integers(1, 40), st.booleans(), names, st.sampled_from([1, 5, 20]), seeds)
 def test_connected(

@@ -169,10 +169,10 @@ class WinogradGradient:
         return min(lines, 2 if numbers >= MANY_TIMES * self.sums_size else 1)
 
     def slab(self, batch: int) -> int:
-        """Lines of patches in a part's slab, which need not be more than there are."""
+        """Lines of patches in a part's slab, which need not be more than there are. One part has as many as two."""
         g, parts = self.geometry, self.parts(batch)
-        most = SLAB_FREQUENCIES // (parts * frequencies_size(g.part, g.filters, self.patches[1]))
-        return max(1, min(most, -(-batch * self.patches[0] // parts)))
+        pairs = max(1, SLAB_FREQUENCIES // (2 * frequencies_size(g.part, g.filters, self.patches[1])))
+        return min(2 * pairs // parts, -(-batch * self.patches[0] // parts))
 
     def frequencies_size(self, batch: int) -> int:
         """Numbers of the frequencies of a part's slab."""
