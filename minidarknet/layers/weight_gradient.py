@@ -4,7 +4,8 @@
     winograd    3x3, stride 1, some channels and filters, but not too many: fewer multiplications
     sums        everything else
 
-None depends on the number of threads, so neither do the bits. Nothing here is arithmetic.
+Neither the choice nor the parts of a sum depend on the number of threads, so neither do the bits. Nothing here is
+arithmetic.
 
 Lesson: lessons/03_convolution.py
 """
@@ -40,7 +41,7 @@ SLAB_PIXELS, SLAB_NUMBERS = 2048, 2**17
 PLANE_PIXELS, HELD = 3136, 24
 #: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
 TASKS, SUMS = 16, 2_000_000
-#: Numbers of all frequencies of a slab, which all threads share: as many as the third-level cache should hold.
+#: Numbers of the frequencies of all parts' slabs: as many as the third-level cache should hold.
 SLAB_FREQUENCIES = 2_000_000
 #: With so many frequencies for each sum, it costs little to have the sums twice.
 MANY_TIMES = 16
