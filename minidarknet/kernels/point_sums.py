@@ -35,13 +35,13 @@ FEW, MANY = ROWS, IMAGES
 
 
 @scalar
-def add_planes(tile: Any, goal: Any, planes: Any, region: Any, ahead: Any) -> None:
-    """Add to the sums at `goal` the dot products of a tile's planes, and meanwhile fetch those `ahead`.
+def multiply_planes(tile: Any, goal: Any, planes: Any, region: Any, ahead: Any) -> None:
+    """Write the dot products of a tile's planes to the sums at `goal`, and meanwhile fetch the planes `ahead`.
 
     Parameters
     ----------
     goal
-        Sums, the first one's place, and how far it is to those of the next of the many.
+        Sums, the first one's place, how far it is to those of the next of the many, and whether they are added to.
     planes
         The few, where the tile's first one begins, the many, and where the tile's first one begins.
     region
@@ -49,7 +49,7 @@ def add_planes(tile: Any, goal: Any, planes: Any, region: Any, ahead: Any) -> No
     ahead
         Which plane of the few is fetched, which of the many, and whether the one behind the latter is, too.
     """
-    (sums, o, step), (few, a, many, b), (images, run, pixels, few_step, many_step) = goal, planes, region
+    (sums, o, step, adds), (few, a, many, b), (images, run, pixels, few_step, many_step) = goal, planes, region
     next_few, next_many, twice = ahead
     whole = run - run % LANES
     for image in range(images):
@@ -62,7 +62,7 @@ def add_planes(tile: Any, goal: Any, planes: Any, region: Any, ahead: Any) -> No
             tile = add_products(tile, few, a + i + k, pixels, many, b + j + k, pixels, None)
         if whole < run:
             tile = add_products(tile, few, a + i + whole, pixels, many, b + j + whole, pixels, run - whole)
-    put_totals(tile, sums, o, step, True)
+    put_totals(tile, sums, o, step, adds)
 
 
 @kernel
@@ -96,56 +96,44 @@ def point_sums(
     for thread in prange(threads):
         number: Any = np.int64(thread)  # a parallel index is unsigned
         for task in range(number * parts * blocks // threads, (number + 1) * parts * blocks // threads):
-            part, block, next_part, next_block = (
-                task // blocks,
-                task % blocks,
-                (task + 1) // blocks,
-                (task + 1) % blocks,
-            )
+            part, block = task // blocks, task % blocks
             begin, end = block * tiles // blocks * MANY, min(held, (block + 1) * tiles // blocks * MANY)
-            total = sums[part]
-            total[begin * passing : end * passing] = np.float32(0)
             first, last = part * batch // parts, (part + 1) * batch // parts
-            count = (last - first + slab - 1) // slab * pieces
+            slabs = (last - first + slab - 1) // slab * pieces
             width = (end - begin + MANY - 1) // MANY
             shares = (passing + FEW - 1) // FEW * width  # tiles that share the fetching
-            for piece in range(count):
+            for piece in range(slabs):
                 image, pixel = first + piece // pieces * slab, piece % pieces * length
-                region = (
-                    min(slab, last - image),
-                    min(length, pixels - pixel),
-                    pixels,
-                    all_few * pixels,
-                    all_many * pixels,
-                )
+                count, run = min(slab, last - image), min(length, pixels - pixel)
+                region = count, run, pixels, all_few * pixels, all_many * pixels
                 # The next piece, or the next task's first.
                 after, next_pixel = first + (piece + 1) // pieces * slab, (piece + 1) % pieces * length
                 next_many = first_many + begin
-                if piece + 1 == count:
-                    after, next_pixel = next_part * batch // parts, 0
-                    next_many = first_many + next_block * tiles // blocks * MANY
+                if piece + 1 == slabs:
+                    after, next_pixel = (task + 1) // blocks * batch // parts, 0
+                    next_many = first_many + (task + 1) % blocks * tiles // blocks * MANY
                 p, share = 0, 0
                 while p < passing:
                     rows = FEW if p + FEW <= passing else 1
                     a = (image * all_few + first_few + p) * pixels + pixel
                     h = begin
                     while h < end:
-                        goal = total, h * passing + p, passing
+                        goal = sums[part], h * passing + p, passing, piece > 0
                         planes = flat, a, source, (image * all_many + first_many + h) * pixels + pixel
                         next_few = a + (rows + share % width * FEW // width) * pixels
                         plane = after * all_many + next_many + share * (end - begin) // shares
                         ahead = next_few, plane * pixels + next_pixel, shares < end - begin
                         if rows == 1:
-                            add_planes(zeros(1, 1), goal, planes, region, ahead)
+                            multiply_planes(zeros(1, 1), goal, planes, region, ahead)
                             h += 1
                         elif h + MANY <= end:
-                            add_planes(zeros(FEW, MANY), goal, planes, region, ahead)
+                            multiply_planes(zeros(FEW, MANY), goal, planes, region, ahead)
                             h += MANY
                         elif h + 2 <= end:
-                            add_planes(zeros(FEW, 2), goal, planes, region, ahead)
+                            multiply_planes(zeros(FEW, 2), goal, planes, region, ahead)
                             h += 2
                         else:
-                            add_planes(zeros(FEW, 1), goal, planes, region, ahead)
+                            multiply_planes(zeros(FEW, 1), goal, planes, region, ahead)
                             h += 1
                         share += 1
                     p += rows
