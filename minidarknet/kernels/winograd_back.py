@@ -92,6 +92,13 @@ def fill(numbers: Floats, start: int, end: int) -> None:
         part[i] = ZERO
 
 
+@scalar
+def lines_of(part: int, parts: int, slab: int, lines: int, all_lines: int) -> tuple[int, int]:
+    """A part's lines from number `slab` on, up to `lines` of them: the first one, and how many."""
+    start, end = part * all_lines // parts + slab, (part + 1) * all_lines // parts
+    return start, min(lines, end - start)
+
+
 @kernel
 def winograd_weight_sums(
     sums: Floats,
@@ -145,10 +152,10 @@ def winograd_weight_sums(
             grad = image[high * row_length * channels + BLOCK + WIDE :]
             for task in range(number * parts * lines // threads, (number + 1) * parts * lines // threads):
                 part, i = task // lines, task % lines
-                start, end = part * all_lines // parts + slab, (part + 1) * all_lines // parts
-                if start + i >= end:
+                start, count = lines_of(part, parts, slab, lines, all_lines)
+                if i >= count:
                     continue
-                turned, patches = frequencies[part], min(lines, end - start) * patch_columns
+                turned, patches = frequencies[part], count * patch_columns
                 b, top = (start + i) // patch_rows, (start + i) % patch_rows * OUT
                 s = (b * all_channels + first_channel) * height * width
                 turn_image(image, 0, source, s, channels, height, width, top - padding, high, padding, row_length)
@@ -177,8 +184,8 @@ def winograd_weight_sums(
             tasks = parts * blocks * FREQUENCIES
             for task in range(number_ * tasks // threads, (number_ + 1) * tasks // threads):
                 part, sum_ = task // (blocks * FREQUENCIES), task % (blocks * FREQUENCIES)
-                start, end = part * all_lines // parts + slab, (part + 1) * all_lines // parts
-                patches, filter_ = min(lines, end - start) * patch_columns, sum_ // FREQUENCIES * BLOCK
+                _, count = lines_of(part, parts, slab, lines, all_lines)
+                patches, filter_ = count * patch_columns, sum_ // FREQUENCIES * BLOCK
                 if patches > 0:
                     turned, m = frequencies[part], sum_ * pitch
                     g, s, run = behind + sum_ * patches * BLOCK, sum_ % FREQUENCIES * patches * step, places[:patches]
