@@ -34,7 +34,7 @@ from minidarknet.layers.cost import Cost
 from minidarknet.layers.logistic import Logistic
 from minidarknet.layers.parameter import Array, empty_aligned
 from minidarknet.layers.softmax import Softmax
-from minidarknet.memory import aligned, arrange, check_memory
+from minidarknet.memory import aligned, arrange_centred, check_memory
 from minidarknet.network import Network
 
 LOSSES = (Softmax, Logistic, Cost)
@@ -90,7 +90,7 @@ class Learner:
     def _take_memory(self) -> None:
         """One aligned piece for all arrays, in which gradients that are through make room for others."""
         sizes, lives = grad_lives(self.layers, self.wanted, self.batch)
-        starts, total = arrange(sizes, lives)
+        starts, total = arrange_centred(sizes, lives)
         outputs = [aligned(layer.output_bytes(self.batch) // 4) for layer in self.layers]
         kept = [aligned(layer.kept_size(self.batch)) for layer in self.layers]
         workspace = aligned(learning_workspace(self.layers, self.batch))
@@ -278,6 +278,6 @@ def training_memory(network: Network, batch: int) -> dict[str, int]:
         "their gradients": 4 * learned,
         "outputs": sum(layer.output_bytes(batch) for layer in network.layers),
         "kept": 4 * sum(layer.kept_size(batch) for layer in network.layers),
-        "gradients": 4 * arrange(sizes, lives)[1],
+        "gradients": 4 * arrange_centred(sizes, lives)[1],
         "workspace": 4 * learning_workspace(network.layers, batch),
     }

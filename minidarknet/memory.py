@@ -75,3 +75,35 @@ def arrange(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[lis
             place = max(place, high)
         starts.append(place)
     return starts, max((start + size for start, size in zip(starts, sizes, strict=True)), default=0)
+
+
+def arrange_centred(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+    """The same, with the middle of each part where the middle of those is that had this memory before.
+
+    Parts are batches, the first half of which one thread writes and the second half another one. Were the middles
+    apart, threads would write to what lies in each other's caches: slow where these are far apart.
+
+    >>> arrange_centred([64, 64, 32], [(0, 1), (1, 2), (2, 3)])
+    ([0, 64, 16], 128)
+    """
+    rooms: list[list[int]] = []  # the parts that follow each other in the same place
+    for part in sorted(range(len(sizes)), key=lambda part: lives[part]):
+        size = sizes[part]
+        free = [room for room in rooms if not any(_overlap(lives[part], lives[other]) for other in room)]
+        new: list[int] = []
+        best = min([*free, new], key=lambda room: max(0, size - max((sizes[other] for other in room), default=0)))
+        best.append(part)
+        if best is new:
+            rooms.append(new)
+    starts, total = [0] * len(sizes), 0
+    for room in rooms:
+        largest = aligned(max(sizes[part] for part in room))
+        for part in room:
+            starts[part] = total + (largest - sizes[part]) // 2 // 16 * 16
+        total += largest
+    return starts, total
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two lives have a moment in common."""
+    return one[0] <= other[1] and other[0] <= one[1]

@@ -47,14 +47,16 @@ CASES = [
     ("direct", 9, 70, 66, 8, 7, 3, 0, 1),
     ("direct", 8, 12, 12, 24, 3, 2, 1, 4),
     ("direct", 8, 3, 2, 24, 3, 1, 1, 4),
-    ("winograd", 1, 10, 10, 5, 3, 1, 1, 1),
+    ("columns", 1, 10, 10, 5, 3, 1, 1, 1),
+    ("direct", 2, 22, 20, 5, 3, 1, 1, 1),  # too few channels for frequencies
+    ("winograd", 3, 10, 10, 5, 3, 1, 1, 1),
     ("winograd", 3, 30, 31, 16, 3, 1, 1, 1),  # a block of one vector
     ("winograd", 8, 10, 10, 33, 3, 1, 1, 1),
     ("winograd", 9, 13, 15, 40, 3, 1, 1, 1),
     ("winograd", 12, 33, 31, 65, 3, 1, 0, 1),
     ("winograd", 8, 14, 60, 34, 3, 1, 3, 1),
     ("winograd", 20, 10, 10, 200, 3, 1, 1, 1),  # threads share the filters
-    ("winograd", 2, 120, 3, 4, 3, 1, 1, 1),
+    ("winograd", 3, 120, 3, 4, 3, 1, 1, 1),
     ("winograd", 16, 4, 4, 33, 3, 1, 1, 1),  # a single patch
     ("winograd", 16, 7, 7, 33, 3, 1, 0, 1),
     ("winograd", 5, 11, 32, 33, 3, 1, 1, 1),  # as many patches in a row as are turned apart
@@ -140,14 +142,14 @@ def test_packed_weights_follow_a_change(method: str, case: tuple[int, ...]) -> N
     assert np.array_equal(forward(layer, x, folded=True), before)
 
 
-#: Pixels and numbers of a slab, pixels and planes of one of planes, numbers of one of frequencies, and how many
-#: frequencies for each sum make two parts: as they are, a line or register at a time with one, some that end within an
-#: image with two.
-SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "HELD", "SLAB_FREQUENCIES", "MANY_TIMES")
+#: Pixels and numbers of a slab, pixels and planes of one of planes, patches of one of frequencies with few and most
+#: numbers, and how many frequencies for each sum make two parts: as they are, a line or register at a time with one
+#: part, some that end within an image with two.
+SIZES = ("SLAB_PIXELS", "SLAB_NUMBERS", "PLANE_PIXELS", "HELD", "SLAB_PATCHES", "SLAB_FEW", "SLAB_MOST", "MANY_TIMES")
 SLABS = {
     "as they are": tuple(getattr(weight_gradient, name) for name in SIZES),
-    "lines": (1, 1, 1, 1, 1, 10**9),
-    "few": (90, 9000, 3 * LANES, 15, 20_000, 0),
+    "lines": (1, 1, 1, 1, 1, 1, 1, 10**9),
+    "few": (90, 9000, 3 * LANES, 15, 5, 12_000, 25_000, 0),
 }
 
 

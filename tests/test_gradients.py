@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from minidarknet.cfg import parse_cfg
 from minidarknet.kernels.activations import ACTIVATIONS
+from minidarknet.kernels.winograd_back import PIECES
 from minidarknet.layers import LAYERS
 from minidarknet.layers.convolutional import Convolutional
 from minidarknet.layers.parameter import Array, Parameter
@@ -238,8 +239,8 @@ HARD = [
     ("points", "points", (33, 9, 13), {"filters": 16}),
     ("winograd", "winograd", (17, 12, 13), {"size": 3, "pad": 1, "filters": 35}),
     ("winograd", "winograd", (3, 12, 13), {"size": 3, "padding": 0, "filters": 16}),
-    ("winograd", "winograd", (2, 9, 12), {"size": 3, "padding": 2, "filters": 5}),
-    ("winograd", "winograd", (2, 9, 12), {"size": 3, "padding": 4, "filters": 5}),
+    ("winograd", "winograd", (3, 9, 12), {"size": 3, "padding": 2, "filters": 5}),
+    ("winograd", "winograd", (3, 9, 12), {"size": 3, "padding": 4, "filters": 5}),
     ("columns", "winograd", (5, 13, 11), {"size": 3, "stride": 2, "pad": 1, "filters": 7}),
     ("direct", "direct", (3, 30, 31), {"size": 5, "pad": 1, "filters": 6}),
     ("direct", "winograd", (3, 43, 45), {"size": 3, "stride": 2, "pad": 1, "filters": 20}),
@@ -278,8 +279,8 @@ def test_the_hard_cases_have_one_part_and_several() -> None:
         assert isinstance(layer, Convolutional)
         method = layer.weight_gradient
         parts.add((type(method), min(2, method.parts(5))))
-        if isinstance(method, WinogradGradient):  # each part's patches come in slabs
-            slabs.add(min(2, -(-5 * method.patches[0] // (method.parts(5) * method.slab(5)))))
+        if isinstance(method, WinogradGradient):  # each piece's patches come in slabs
+            slabs.add(min(2, -(-5 * method.patches[0] // (PIECES * method.slab(5)))))
     assert slabs == {1, 2}
     assert parts == {(kind, count) for kind in (WeightGradient, WinogradGradient, PointGradient) for count in (1, 2)}
 

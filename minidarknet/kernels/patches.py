@@ -22,13 +22,14 @@ def turn_patches(
     first: int,
     count: int,
     pitch: int,
+    step: int,
     padding: int,
     patch_rows: int,
     patch_columns: int,
 ) -> None:
     """Turn `count` patches of images (batch, channels, height, width), from number `first` on.
 
-    Frequency q of channel c is at frequencies[(q * channels + c) * pitch:].
+    Frequency q of channel c is at frequencies[q * step + c * pitch:].
     """
     _, channels, height, width = images.shape
     flat = images.reshape(-1)
@@ -38,7 +39,7 @@ def turn_patches(
         b, top, left = line // patch_rows, OUT * (line % patch_rows) - padding, OUT * column - padding
         for c in range(channels):
             s = ((b * channels + c) * height + top) * width + left
-            to_frequencies(frequencies, c * pitch + i, channels * pitch, flat, s, top, left, height, width)
+            to_frequencies(frequencies, c * pitch + i, step, flat, s, top, left, height, width)
         # What was turned beyond these, the next ones write over.
         i += min(count - i, patch_columns - column, LANES - 1)
 
@@ -50,6 +51,7 @@ def turn_patches_apart(
     first: int,
     count: int,
     pitch: int,
+    step: int,
     padding: int,
     patch_rows: int,
     patch_columns: int,
@@ -74,4 +76,4 @@ def turn_patches_apart(
     for c in range(channels):
         for i in range(0, count, LANES):
             v, s = c * pitch + i, c * height * width
-            to_frequencies_apart(frequencies, v, channels * pitch, flat, s, corners, masks, i, width)
+            to_frequencies_apart(frequencies, v, step, flat, s, corners, masks, i, width)

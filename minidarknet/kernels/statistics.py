@@ -32,6 +32,8 @@ Floats = NDArray[np.float32]
 
 #: Numbers of a run: so few that float32 is good enough for their sum, and that they stay in the nearest cache.
 RUN = 2048
+#: Channels whose runs are put together side by side.
+TOGETHER = 16
 #: Darknet's epsilon on the way back, inside the root.
 EPSILON_BACK = 1e-5
 ZERO = np.float32(0)
@@ -60,26 +62,34 @@ def run_squares(x: Floats, middle: np.float32) -> np.float32:
 def batch_statistics(mean: Floats, variance: Floats, source: Floats) -> None:
     """Write mean and variance of each channel, (channels,), of source (batch, channels, cells).
 
-    Each run is gone through twice, for its mean and then for the squares about it, while it is in the cache; runs are
-    put together by the formula of Chan, Golub and LeVeque (1979).
+    Each run is gone through twice, for its mean and then for the squares about it, while it is in the cache; threads
+    share the planes as the convolution before did, so that most of a plane still lies in its thread's cache. Then the
+    runs are put together in order, by the formula of Chan, Golub and LeVeque (1979).
     """
     batch, channels, cells = source.shape
-    flat = source.reshape(-1)
-    for channel in prange(channels):
-        c: Any = np.int64(channel)  # a parallel index is unsigned
-        count, middle, squares = 0.0, 0.0, 0.0
+    flat, runs = source.reshape(-1), (cells + RUN - 1) // RUN
+    means, squares = np.empty((batch, runs, channels), np.float32), np.empty((batch, runs, channels), np.float32)
+    for plane in prange(batch * channels):
+        b, c = np.int64(plane) // channels, np.int64(plane) % channels  # a parallel index is unsigned
+        first, end = np.int64(plane) * cells, (np.int64(plane) + 1) * cells
+        for i in range(runs):
+            run = flat[first + i * RUN : min(end, first + (i + 1) * RUN)]
+            middle = np.float32(np.float64(run_sum(run)) / float(len(run)))
+            means[b, i, c], squares[b, i, c] = middle, run_squares(run, middle)
+    for number in prange((channels + TOGETHER - 1) // TOGETHER):
+        low: Any = np.int64(number) * TOGETHER
+        high = min(channels, low + TOGETHER)
+        middles, totals, seen = np.zeros(high - low), np.zeros(high - low), 0.0
         for b in range(batch):
-            first = (b * channels + c) * cells
-            for start in range(first, first + cells, RUN):
-                run = flat[start : min(first + cells, start + RUN)]
-                more = float(len(run))
-                part = np.float32(np.float64(run_sum(run)) / more)
-                off = np.float64(part) - middle
-                squares += np.float64(run_squares(run, part)) + off * off * count * more / (count + more)
-                count += more
-                middle += off * more / count
-        mean[c] = middle
-        variance[c] = squares / (count - 1)
+            for i in range(runs):
+                more, part, around = float(min(RUN, cells - i * RUN)), means[b, i, low:high], squares[b, i, low:high]
+                for c in range(len(middles)):
+                    off = np.float64(part[c]) - middles[c]
+                    totals[c] += np.float64(around[c]) + off * off * seen * more / (seen + more)
+                    middles[c] += off * more / (seen + more)
+                seen += more
+        mean[low:high] = middles
+        variance[low:high] = totals / (seen - 1)
 
 
 @kernel
@@ -152,31 +162,36 @@ def normalize_back(
     The gradients by scales and biases, (channels,), are added to scale_grads and bias_grads.
     """
     batch, channels, cells = source.shape
-    flat, x, n = grad.reshape(-1), source.reshape(-1), float(batch * cells)
-    for channel in prange(channels):
-        c: Any = np.int64(channel)
+    flat, x, n, runs = grad.reshape(-1), source.reshape(-1), float(batch * cells), (cells + RUN - 1) // RUN
+    sums, products = np.empty((batch, runs, channels), np.float32), np.empty((batch, runs, channels), np.float32)
+    for plane in prange(batch * channels):
+        b, c = np.int64(plane) // channels, np.int64(plane) % channels
+        first, end = np.int64(plane) * cells, (np.int64(plane) + 1) * cells
         factor, shift = line(scales[c], biases[c], mean[c], variance[c])
-        total, products = 0.0, 0.0
+        for i in range(runs):
+            low, high = first + i * RUN, min(end, first + (i + 1) * RUN)
+            sums[b, i, c], products[b, i, c] = run_back(flat[low:high], x[low:high], factor, shift, slope, mean[c])
+    own, pull, shared = np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+    for channel in prange(channels):
+        c, total, product = np.int64(channel), 0.0, 0.0
         for b in range(batch):
-            first = (b * channels + c) * cells
-            for start in range(first, first + cells, RUN):
-                end = min(first + cells, start + RUN)
-                part, more = run_back(flat[start:end], x[start:end], factor, shift, slope, mean[c])
-                total += np.float64(part)
-                products += np.float64(more)
+            for i in range(runs):
+                total += np.float64(sums[b, i, c])
+                product += np.float64(products[b, i, c])
         root = np.sqrt(np.float64(variance[c]))
         bias_grads[c] += np.float32(total)
-        scale_grads[c] += np.float32(products / (root + EPSILON))
-        own = np.float64(scales[c]) / (root + EPSILON)
-        pull = products / ((root + EPSILON) * root * (n - 1)) if root > 0 else 0.0
+        scale_grads[c] += np.float32(product / (root + EPSILON))
+        scale = np.float64(scales[c]) / (root + EPSILON)
+        back = product / ((root + EPSILON) * root * (n - 1)) if root > 0 else 0.0
         if quirks:
             within = np.float64(variance[c]) + EPSILON_BACK
-            own, pull = np.float64(scales[c]) / np.sqrt(within), products / (within * n)
-        a, w, shared, middle = np.float32(own), np.float32(own * pull), np.float32(own * total / n), mean[c]
-        for b in range(batch):
-            first = (b * channels + c) * cells
-            last = first + cells
-            write_back(flat[first:last], x[first:last], factor, shift, slope, a, w, middle, shared)
+            scale, back = np.float64(scales[c]) / np.sqrt(within), product / (within * n)
+        own[c], pull[c], shared[c] = scale, scale * back, scale * total / n
+    for plane in prange(batch * channels):
+        c = np.int64(plane) % channels
+        first, end = np.int64(plane) * cells, (np.int64(plane) + 1) * cells
+        factor, shift = line(scales[c], biases[c], mean[c], variance[c])
+        write_back(flat[first:end], x[first:end], factor, shift, slope, own[c], pull[c], mean[c], shared[c])
 
 
 @kernel

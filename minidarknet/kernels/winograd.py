@@ -55,6 +55,22 @@ from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_
 
 #: Channels whose filters are turned at a time.
 TOGETHER = 8
+#: Numbers of a cache line.
+LINE = 16
+
+
+def patches_pitch(chunk: int, patch_columns: int) -> int:
+    """How far apart the frequencies of two channels are: what lies behind a chunk is room for idle lanes."""
+    return -(-chunk // LANES) * LANES if patch_columns <= FEW else chunk + LANES
+
+
+def frequency_step(channels: int, pitch: int) -> int:
+    """How far apart two frequencies are: an odd number of cache lines.
+
+    A patch is written to 36 places so far apart. Were that a multiple of many lines, they would share few of the
+    cache's sets, and push each other out.
+    """
+    return (-(-channels * pitch // LINE) // 2 * 2 + 1) * LINE
 
 
 @scalar
@@ -64,18 +80,18 @@ def multiply(
     w: int,
     frequencies: Floats,
     offsets: Offsets,
-    pitch: int,
+    step: int,
     chunk: int,
     count: int,
     filters: int,
 ) -> None:
     """For each frequency, sum up the products over the channels: `filters` filters of a block, `count` patches.
 
-    The sums of a frequency take `chunk` patches.
+    Frequencies are `step` numbers apart; the sums of one take `chunk` patches.
     """
     channels = len(offsets)
     for q in range(FREQUENCIES):
-        k, v, m = w + q * channels * BLOCK, q * channels * pitch, q * chunk * BLOCK
+        k, v, m = w + q * channels * BLOCK, q * step, q * chunk * BLOCK
         x = 0
         while x < count:
             width = tile_width(count - x)
@@ -162,6 +178,8 @@ def winograd(
     columns: int,
     padding: int,
     chunk: int,
+    pitch: int,
+    step: int,
     by_filters: bool,
     pooled: bool,
 ) -> None:
@@ -177,6 +195,8 @@ def winograd(
         (threads, numbers): for each thread the sums, and behind them the frequencies, of a chunk: see `scratch_size`.
     chunk
         Patches that are turned before they are multiplied.
+    pitch, step
+        Of `patches_pitch` and `frequency_step`; offsets are multiples of the pitch.
     by_filters
         Whether each thread takes a share of the filters, or of the patches.
     pooled
@@ -186,7 +206,6 @@ def winograd(
     threads = len(scratch)
     patch_rows, patch_columns = (rows + OUT - 1) // OUT, (columns + OUT - 1) // OUT
     patches, blocks = batch * patch_rows * patch_columns, (filters + BLOCK - 1) // BLOCK
-    pitch = chunk + LANES
     out_rows, out_columns = (rows // 2, columns // 2) if pooled else (rows, columns)
     flat = output.reshape(-1)
     for thread in prange(threads):
@@ -204,14 +223,14 @@ def winograd(
             count = min(chunk, high - first)
             if patch_columns <= FEW:
                 turn_patches_apart(
-                    frequencies, images, first, count, pitch, padding, patch_rows, patch_columns, corners, masks
+                    frequencies, images, first, count, pitch, step, padding, patch_rows, patch_columns, corners, masks
                 )
             else:
-                turn_patches(frequencies, images, first, count, pitch, padding, patch_rows, patch_columns)
+                turn_patches(frequencies, images, first, count, pitch, step, padding, patch_rows, patch_columns)
             for block in range(begin, end):
                 f = block * BLOCK
                 multiply(
-                    sums, weights, FREQUENCIES * f * channels, frequencies, offsets, pitch, chunk, count, filters - f
+                    sums, weights, FREQUENCIES * f * channels, frequencies, offsets, step, chunk, count, filters - f
                 )
                 write_squares(
                     flat,
@@ -233,9 +252,9 @@ def winograd(
                 )
 
 
-def scratch_size(channels: int, chunk: int) -> int:
+def scratch_size(chunk: int, step: int) -> int:
     """Numbers of scratch for each thread."""
-    return (FREQUENCIES * chunk + WIDE) * BLOCK + FREQUENCIES * channels * (chunk + LANES)
+    return (FREQUENCIES * chunk + WIDE) * BLOCK + FREQUENCIES * step + LANES
 
 
 def pack_winograd(weights: Floats) -> Floats:

@@ -33,8 +33,14 @@ from minidarknet.kernels.simd import BLOCK, INT64, LANES, VECTOR, address, load,
 from minidarknet.kernels.tile import WIDE, Floats
 from minidarknet.kernels.weight_sums import add_run, turn_image, turn_plane
 
+Doubles = NDArray[np.float64]
+
 ZERO = np.float32(0)
 SIZE = 3
+#: Pieces that the lines of patches are cut into, however many threads there are.
+PIECES = 2
+#: Channels whose sums are turned back by one task.
+TOGETHER = 8
 
 
 def _scaled(builder: Any, x: Any, factor: float) -> Any:
@@ -93,15 +99,17 @@ def fill(numbers: Floats, start: int, end: int) -> None:
 
 
 @scalar
-def lines_of(part: int, parts: int, slab: int, lines: int, all_lines: int) -> tuple[int, int]:
-    """A part's lines from number `slab` on, up to `lines` of them: the first one, and how many."""
-    start, end = part * all_lines // parts + slab, (part + 1) * all_lines // parts
-    return start, min(lines, end - start)
+def lines_of(piece: int, slab: int, lines: int, all_lines: int) -> tuple[int, int]:
+    """A piece's lines from number `slab` on, up to `lines` of them: the first one, and how many."""
+    start, end = piece * all_lines // PIECES + slab, (piece + 1) * all_lines // PIECES
+    return start, max(0, min(lines, end - start))
 
 
 @kernel
 def winograd_weight_sums(
-    sums: Floats,
+    memory: Floats,
+    behind: int,
+    parts: int,
     grads: Floats,
     images: Floats,
     first_filter: int,
@@ -112,50 +120,52 @@ def winograd_weight_sums(
     rows: int,
     columns: int,
     lines: int,
-    frequencies: Floats,
-    scratch: Floats,
+    scratch: int,
+    line_size: int,
+    threads: int,
 ) -> None:
     """Sum up the products of the frequencies of a group's grads (batch, all filters, cells) and images (batch, all
     channels, height, width).
 
-    Each part has its share of the lines of patches. Slab by slab, threads first share the lines, and turn them; then
-    they share the sums, which are one for each part, frequency and block of filters. So nothing is turned twice, and
-    each sum has one writer and one order. Where there are as many parts as threads, each sums up what it has turned
-    itself: no processor waits for what another one has in its cache.
+    The lines of patches of all images are cut into PIECES. Slab by slab, threads first share the lines, and turn them;
+    then they share the sums, one for each frequency and block of filters. So nothing is turned twice, and each sum has
+    one writer and one order. With two threads each turns a piece, into memory that only it writes to. With two parts,
+    each sums up what it has turned itself, too: no processor waits for what another one has in its cache.
 
     Parameters
     ----------
-    sums
-        (parts, numbers): blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK numbers.
+    memory
+        (PIECES, numbers). Of each piece, a slab's frequencies (`frequencies_size` numbers); from `behind` on the sums:
+        blocks of filters x frequencies x (channels, up to whole registers, + WIDE) x BLOCK numbers; from `scratch` on
+        `line_size` numbers for each thread, of which every second one is here.
+    parts
+        Sums there are of each: 1, of all pieces one after the other, in the first row; or one for each piece.
     rows, columns
         Sides of the grads' planes.
     lines
-        Lines of patches in a part's slab.
-    frequencies
-        Those of a slab: (parts, `frequencies_size` numbers).
-    scratch
-        (threads, `line_size` numbers).
+        Lines of patches in a piece's slab.
     """
     batch, all_channels, height, width = images.shape
-    all_filters, cells, threads, parts = grads.shape[1], rows * columns, len(scratch), len(sums)
+    all_filters, cells = grads.shape[1], rows * columns
     patch_rows, patch_columns = (rows + OUT - 1) // OUT, (columns + OUT - 1) // OUT
     blocks = (filters + BLOCK - 1) // BLOCK
     step = (channels + LANES - 1) // LANES * LANES  # between the frequencies of two patches
     pitch = (step + WIDE) * BLOCK  # between the sums of two frequencies
     row_length, grad_length, high = OUT * patch_columns + SIZE - 1, OUT * patch_columns, OUT + SIZE - 1
     source, flat, all_lines = images.reshape(-1), grads.reshape(-1), batch * patch_rows
-    places, behind = np.arange(lines * patch_columns) * step, FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE
-    for slab in range(0, (all_lines + parts - 1) // parts, lines):
+    places = np.arange(lines * patch_columns) * step
+    middle = FREQUENCIES * lines * patch_columns * step + BLOCK + WIDE  # where those of the grads begin
+    for slab in range(0, (all_lines + PIECES - 1) // PIECES, lines):
         for thread in prange(threads):
             number: Any = np.int64(thread)  # a parallel index is unsigned
-            image = scratch[number]
+            image = memory[number % PIECES][scratch + number // PIECES * line_size :]
             grad = image[high * row_length * channels + BLOCK + WIDE :]
-            for task in range(number * parts * lines // threads, (number + 1) * parts * lines // threads):
-                part, i = task // lines, task % lines
-                start, count = lines_of(part, parts, slab, lines, all_lines)
-                if i >= count:
+            for task in range(number * PIECES * lines // threads, (number + 1) * PIECES * lines // threads):
+                piece, i = task // lines, task % lines
+                start, more = lines_of(piece, slab, lines, all_lines)
+                if i >= more:
                     continue
-                turned, patches = frequencies[part], count * patch_columns
+                turned, patches = memory[piece], more * patch_columns
                 b, top = (start + i) // patch_rows, (start + i) % patch_rows * OUT
                 s = (b * all_channels + first_channel) * height * width
                 turn_image(image, 0, source, s, channels, height, width, top - padding, high, padding, row_length)
@@ -176,20 +186,22 @@ def winograd_weight_sums(
                             fill(grad, t, t + grad_length * BLOCK)
                     for x in range(patch_columns):
                         for lane in range(0, lanes, LANES):
-                            v = behind + (block * FREQUENCIES * patches + i * patch_columns + x) * BLOCK + lane
+                            v = middle + (block * FREQUENCIES * patches + i * patch_columns + x) * BLOCK + lane
                             p = OUT * x * BLOCK + lane
                             turn_grads(turned, v, patches * BLOCK, grad, p, grad_length * BLOCK, BLOCK)
         for thread in prange(threads):
             number_: Any = np.int64(thread)
-            tasks = parts * blocks * FREQUENCIES
+            tasks, share = parts * blocks * FREQUENCIES, PIECES // parts
             for task in range(number_ * tasks // threads, (number_ + 1) * tasks // threads):
                 part, sum_ = task // (blocks * FREQUENCIES), task % (blocks * FREQUENCIES)
-                _, count = lines_of(part, parts, slab, lines, all_lines)
-                patches, filter_ = count * patch_columns, sum_ // FREQUENCIES * BLOCK
-                if patches > 0:
-                    turned, m = frequencies[part], sum_ * pitch
-                    g, s, run = behind + sum_ * patches * BLOCK, sum_ % FREQUENCIES * patches * step, places[:patches]
-                    add_run(sums[part], m, turned, g, turned, s, run, channels, filters - filter_, slab == 0)
+                m, f, q, fresh = behind + sum_ * pitch, sum_ // FREQUENCIES * BLOCK, sum_ % FREQUENCIES, slab == 0
+                for piece in range(part * share, (part + 1) * share):
+                    _, more = lines_of(piece, slab, lines, all_lines)
+                    patches, turned = more * patch_columns, memory[piece]
+                    if patches > 0:
+                        g, s, run = middle + sum_ * patches * BLOCK, q * patches * step, places[:patches]
+                        add_run(memory[part], m, turned, g, turned, s, run, channels, filters - f, fresh)
+                        fresh = False
 
 
 def frequencies_size(channels: int, filters: int, patches: int) -> int:
@@ -204,35 +216,47 @@ def line_size(channels: int, patch_columns: int) -> int:
     return image + OUT * OUT * patch_columns * BLOCK
 
 
-def back_matrix() -> NDArray[np.float64]:
+def back_matrix() -> Doubles:
     """A': a row for each power of the points."""
     points = [0, A, -A, B, -B]
     return np.array([[*(p**power for p in points), float(power == SIZE - 1)] for power in range(SIZE)])
 
 
+@scalar
+def six_products(total: Doubles, a: Doubles, row: int, runs: Doubles, first: int, step: int) -> None:
+    """Write to total (BLOCK,) row `row` of a times the six runs that begin with runs[first], `step` apart."""
+    a0, a1, a2, a3, a4, a5 = a[row, 0], a[row, 1], a[row, 2], a[row, 3], a[row, 4], a[row, 5]
+    r0, r1, r2 = runs[first], runs[first + step], runs[first + 2 * step]
+    r3, r4, r5 = runs[first + 3 * step], runs[first + 4 * step], runs[first + 5 * step]
+    for i in range(BLOCK):
+        total[i] = a0 * r0[i] + a1 * r1[i] + a2 * r2[i] + a3 * r3[i] + a4 * r4[i] + a5 * r5[i]
+
+
 @kernel
-def add_winograd_sums(gradient: Floats, sums: Floats, a: NDArray[np.float64]) -> None:
+def add_winograd_sums(gradient: Floats, memory: Floats, behind: int, parts: int, a: Doubles) -> None:
     """Turn what `winograd_weight_sums` has summed up into weights, and add it to gradient (filters, channels, 3, 3)."""
     filters, channels = gradient.shape[:2]
     pitch = ((channels + LANES - 1) // LANES * LANES + WIDE) * BLOCK
-    for task in prange((filters + BLOCK - 1) // BLOCK * channels):
-        block, c = np.int64(task) // channels, np.int64(task) % channels
-        half, run = np.zeros((SIZE, IN, BLOCK)), np.empty(BLOCK, np.float32)
-        for i in range(IN):
-            for j in range(IN):
-                m = (block * FREQUENCIES + IN * i + j) * pitch + c * BLOCK
-                run[:] = sums[0, m : m + BLOCK]
-                for part in range(1, len(sums)):
-                    more = sums[part, m : m + BLOCK]
-                    for lane in range(BLOCK):
-                        run[lane] += more[lane]
-                for y in range(SIZE):
-                    for lane in range(BLOCK):
-                        half[y, j, lane] += a[y, i] * run[lane]
-        for lane in range(min(BLOCK, filters - block * BLOCK)):
+    groups, flat = (channels + TOGETHER - 1) // TOGETHER, gradient.reshape(-1)
+    for task in prange((filters + BLOCK - 1) // BLOCK * groups):
+        block, first = np.int64(task) // groups, np.int64(task) % groups * TOGETHER
+        run, whole = np.empty(BLOCK, np.float32), np.empty((FREQUENCIES, BLOCK))
+        half, weights = np.empty((SIZE * IN, BLOCK)), np.empty((SIZE * SIZE, BLOCK))
+        for c in range(first, min(channels, first + TOGETHER)):
+            for q in range(FREQUENCIES):
+                m = behind + (block * FREQUENCIES + q) * pitch + c * BLOCK
+                run[:] = memory[0, m : m + BLOCK]
+                for part in range(1, parts):
+                    more = memory[part, m : m + BLOCK]
+                    for i in range(BLOCK):
+                        run[i] += more[i]
+                whole[q] = run
             for y in range(SIZE):
+                for j in range(IN):
+                    six_products(half[IN * y + j], a, y, whole, j, IN)
                 for x in range(SIZE):
-                    sum_ = 0.0
-                    for j in range(IN):
-                        sum_ += a[x, j] * half[y, j, lane]
-                    gradient[block * BLOCK + lane, c, y, x] += np.float32(sum_)
+                    six_products(weights[SIZE * y + x], a, x, half, IN * y, 1)
+            for i in range(min(BLOCK, filters - block * BLOCK)):
+                place = ((block * BLOCK + i) * channels + c) * SIZE * SIZE
+                for cell in range(SIZE * SIZE):
+                    flat[place + cell] += np.float32(weights[cell, i])

@@ -1,7 +1,7 @@
 """How a convolutional layer is computed: which kernel, its weights as that kernel reads them, its scratch.
 
     points      1x1, stride 1, no padding: the image is read as it is
-    winograd    3x3, stride 1, no groups, not too small: fewer multiplications
+    winograd    3x3, stride 1, no groups, not too small, three channels or more: fewer multiplications
     columns     other small images: each window is laid out as a column, and columns are points
     direct      everything else
 
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from minidarknet.kernels.columns import convolve_columns, kept_size
 from minidarknet.kernels.direct import convolve, convolve_points
+from minidarknet.kernels.frequencies import OUT
 from minidarknet.kernels.im2col import im2col
-from minidarknet.kernels.simd import BLOCK, LANES
+from minidarknet.kernels.simd import BLOCK
 from minidarknet.kernels.tile import SLACK, WIDE, pack, pad_biases
-from minidarknet.kernels.winograd import pack_winograd, scratch_size, winograd
+from minidarknet.kernels.winograd import frequency_step, pack_winograd, patches_pitch, scratch_size, winograd
 from minidarknet.layers.base import Place, Run
 from minidarknet.layers.parameter import Array
 from minidarknet.memory import aligned
@@ -35,6 +36,8 @@ from minidarknet.shapes import Shape
 #: Fewer single pixels than this are laid out as columns too, because the weights are the larger part: not where one
 #: block has all filters, as threads share the blocks.
 POINTS_PIXELS = 28
+#: Up to so many channels, turning and turning back take longer than the direct sum.
+DIRECT_CHANNELS = 2
 #: Winograd's filters are four times as large: with fewer pixels, reading them takes longer than the direct sum.
 WINOGRAD_PIXELS = 100
 #: Between so many channels or filters, and so many products of them, that does not matter: then a patch is enough.
@@ -172,11 +175,21 @@ class Winograd(Convolver):
     @cached_property
     def scratch(self) -> int:
         """Numbers of scratch for each thread."""
-        return scratch_size(self.part, CHUNK)
+        return scratch_size(CHUNK, self.step)
+
+    @cached_property
+    def pitch(self) -> int:
+        """How far apart the frequencies of two channels are."""
+        return patches_pitch(CHUNK, -(-self.target.width // OUT))
+
+    @cached_property
+    def step(self) -> int:
+        """How far apart two frequencies are."""
+        return frequency_step(self.part, self.pitch)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        return np.arange(self.part) * (CHUNK + LANES)
+        return np.arange(self.part) * self.pitch
 
     def workspace_size(self) -> int:
         return int(numba.config.NUMBA_NUM_THREADS) * self.scratch
@@ -200,6 +213,8 @@ class Winograd(Convolver):
             self.target.width,
             self.padding,
             CHUNK,
+            self.pitch,
+            self.step,
             self.by_filters(batch, threads, 4 * WIDE),
             place.pooled,
         )
@@ -260,11 +275,12 @@ def choose(source: Shape, target: Shape, size: int, stride: int, padding: int, g
     """The convolver for a geometry."""
     pixels = target.height * target.width
     few = min(source.channels, target.channels) >= SOME and source.channels * target.channels <= FEW
+    many = source.channels > DIRECT_CHANNELS
     method: type[Convolver] = Direct
     if groups == 1:
         if (size, stride, padding) == (1, 1, 0) and (pixels >= POINTS_PIXELS or target.channels <= BLOCK):
             method = Points
-        elif (size, stride) == (3, 1) and pixels >= (PATCH_PIXELS if few else WINOGRAD_PIXELS):
+        elif (size, stride) == (3, 1) and many and pixels >= (PATCH_PIXELS if few else WINOGRAD_PIXELS):
             method = Winograd
         elif pixels <= COLUMNS_PIXELS:
             method = Columns

@@ -24,6 +24,7 @@ from minidarknet.kernels.simd import BLOCK, LANES
 from minidarknet.kernels.tile import SLACK, WIDE
 from minidarknet.kernels.weight_sums import add_weight_sums, weight_sums
 from minidarknet.kernels.winograd_back import (
+    PIECES,
     add_winograd_sums,
     back_matrix,
     frequencies_size,
@@ -41,10 +42,12 @@ SLAB_PIXELS, SLAB_NUMBERS = 2048, 2**17
 PLANE_PIXELS, HELD = 3136, 24
 #: Independent sums that there should be, so that this many threads have work; and how many numbers they may take.
 TASKS, SUMS = 16, 2_000_000
-#: Numbers of the frequencies of all parts' slabs: as many as the third-level cache should hold.
-SLAB_FREQUENCIES = 2_000_000
+#: Patches of a piece's slab: so many that it costs little to take up the sums again.
+SLAB_PATCHES = 84
+#: Numbers of its frequencies: with these more patches do no harm, and with those there may be no more.
+SLAB_FEW, SLAB_MOST = 350_000, 1_000_000
 #: With so many frequencies for each sum, it costs little to have the sums twice.
-MANY_TIMES = 16
+MANY_TIMES = 8
 #: Winograd's sums are four times as many: from so many channels and filters on it pays, up to so many products of them.
 SOME, FEW = 16, 256 * 256
 #: From so many pixels on, the last register of a plane wastes little.
@@ -154,7 +157,7 @@ class WinogradGradient:
 
     @cached_property
     def sums_size(self) -> int:
-        """Numbers of the sums of one part."""
+        """Numbers of the sums."""
         step = -(-self.geometry.part // LANES) * LANES
         return aligned(-(-self.geometry.filters // BLOCK) * FREQUENCIES * (step + WIDE) * BLOCK)
 
@@ -163,36 +166,41 @@ class WinogradGradient:
         """Numbers of scratch for each thread."""
         return aligned(line_size(self.geometry.part, self.patches[1]))
 
+    def numbers(self, lines: int) -> int:
+        """Numbers of the frequencies of so many lines of patches."""
+        return aligned(frequencies_size(self.geometry.part, self.geometry.filters, lines * self.patches[1]))
+
     def parts(self, batch: int) -> int:
-        """Two where there are few sums for so many frequencies, so that two threads can do without each other."""
+        """How many sums of each: a piece has its own where frequencies are many, and sums few for so many."""
         lines = batch * self.patches[0]
-        numbers = lines * frequencies_size(self.geometry.part, self.geometry.filters, self.patches[1])
-        return min(lines, 2 if numbers >= MANY_TIMES * self.sums_size else 1)
+        many = self.numbers(lines) >= max(SLAB_MOST, MANY_TIMES * self.sums_size)
+        return PIECES if lines >= PIECES and many else 1
 
     def slab(self, batch: int) -> int:
-        """Lines of patches in a part's slab, which need not be more than there are. One part has as many as two."""
-        g, parts = self.geometry, self.parts(batch)
-        pairs = max(1, SLAB_FREQUENCIES // (2 * frequencies_size(g.part, g.filters, self.patches[1])))
-        return min(2 * pairs // parts, -(-batch * self.patches[0] // parts))
+        """Lines of patches in a piece's slab, which need not be more than there are."""
+        one, all_lines = self.numbers(1), -(-batch * self.patches[0] // PIECES)
+        enough = max(-(-SLAB_PATCHES // self.patches[1]), SLAB_FEW // one)
+        return min(all_lines, max(1, min(enough, SLAB_MOST // one)))
 
-    def frequencies_size(self, batch: int) -> int:
-        """Numbers of the frequencies of a part's slab."""
-        g = self.geometry
-        return aligned(frequencies_size(g.part, g.filters, self.slab(batch) * self.patches[1]))
+    def row_size(self, batch: int, threads: int) -> int:
+        """Numbers of a piece: its frequencies, its sums, and the scratch of its threads."""
+        return self.numbers(self.slab(batch)) + self.sums_size + -(-threads // PIECES) * self.line_size
 
     def workspace_size(self, batch: int) -> int:
-        parts = self.parts(batch) * (self.sums_size + self.frequencies_size(batch))
-        return parts + int(numba.config.NUMBA_NUM_THREADS) * self.line_size
+        return PIECES * self.row_size(batch, int(numba.config.NUMBA_NUM_THREADS))
 
     def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
         """Add the gradient to gradient (filters, channels / groups, 3, 3)."""
-        g, batch, size, parts = self.geometry, len(x), self.line_size, self.parts(len(x))
-        cuts = np.cumsum([parts * self.sums_size, parts * self.frequencies_size(batch), run.threads * size])
-        sums, frequencies, scratch, _ = np.split(run.workspace, cuts)
-        sums = sums.reshape(parts, -1)
+        g, batch, lines, parts = self.geometry, len(x), self.slab(len(x)), self.parts(len(x))
+        # A piece has its half of the workspace in every layer, so that its threads find there what they wrote.
+        half = len(run.workspace) // PIECES // 16 * 16
+        memory = run.workspace[: PIECES * half].reshape(PIECES, half)
+        behind = self.numbers(lines)
         for group in range(g.groups):
             winograd_weight_sums(
-                sums,
+                memory,
+                behind,
+                parts,
                 grad.reshape(batch, g.target.channels, g.pixels),
                 x,
                 group * g.filters,
@@ -202,11 +210,13 @@ class WinogradGradient:
                 g.padding,
                 g.target.height,
                 g.target.width,
-                self.slab(batch),
-                frequencies.reshape(parts, -1),
-                scratch.reshape(run.threads, size),
+                lines,
+                behind + self.sums_size,
+                self.line_size,
+                run.threads,
             )
-            add_winograd_sums(gradient[group * g.filters : (group + 1) * g.filters], sums, back_matrix())
+            part = gradient[group * g.filters : (group + 1) * g.filters]
+            add_winograd_sums(part, memory, behind, parts, back_matrix())
 
 
 class PointGradient:
