@@ -9,6 +9,9 @@ from pathlib import Path
 
 from minidarknet.errors import InputError, UsageError
 
+#: Numbers of float32 in a cache line of 64 bytes.
+LINE = 16
+
 
 def memory_limit() -> int:
     """Bytes that a network may take: `MINIDARKNET_MEMORY` (in MiB) where set, else all memory of this machine.
@@ -48,8 +51,8 @@ def check_memory(what: str, parts: Mapping[str, int], advice: str) -> None:
 
 
 def aligned(size: int) -> int:
-    """A number of float32 that fills whole cache lines of 64 bytes, 16 numbers each."""
-    return -(-size // 16) * 16
+    """A number of float32 that fills whole cache lines."""
+    return -(-size // LINE) * LINE
 
 
 def arrange(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
@@ -62,11 +65,11 @@ def arrange(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[lis
     ([0, 10, 0], 20)
     """
     starts: list[int] = []
-    for size, (birth, death) in zip(sizes, lives, strict=True):
+    for size, life in zip(sizes, lives, strict=True):
         taken = [
             (start, start + sizes[other])
             for other, start in enumerate(starts)
-            if sizes[other] and lives[other][0] <= death and birth <= lives[other][1]
+            if sizes[other] and _overlap(lives[other], life)
         ]
         place = 0
         for low, high in sorted(taken):
@@ -87,8 +90,10 @@ def arrange_centred(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> t
     ([0, 64, 16], 128)
     """
     rooms: list[list[int]] = []  # the parts that follow each other in the same place
-    for part in sorted(range(len(sizes)), key=lambda part: lives[part]):
+    for part in sorted(range(len(sizes)), key=lambda part: lives[part][0]):
         size = sizes[part]
+        if not size:
+            continue
         free = [room for room in rooms if not any(_overlap(lives[part], lives[other]) for other in room)]
         new: list[int] = []
         best = min([*free, new], key=lambda room: max(0, size - max((sizes[other] for other in room), default=0)))
@@ -99,7 +104,7 @@ def arrange_centred(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> t
     for room in rooms:
         largest = aligned(max(sizes[part] for part in room))
         for part in room:
-            starts[part] = total + (largest - sizes[part]) // 2 // 16 * 16
+            starts[part] = total + (largest - sizes[part]) // 2 // LINE * LINE
         total += largest
     return starts, total
 

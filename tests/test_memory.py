@@ -42,3 +42,9 @@ def test_a_chain_takes_no_more_than_its_two_largest_neighbours() -> None:
     lives = [(4 - i, 5 - i) for i in range(5)]
     assert arrange_centred(sizes, lives) == ([0, 320, 80, 336, 112], 400)
     assert arrange(sizes, lives)[1] == aligned(400)
+
+
+def test_what_takes_no_memory_is_in_nobodys_way() -> None:
+    lives = [(0, 9), (0, 1), (1, 2), (2, 3)]
+    assert arrange_centred([0, 64, 32, 64], lives) == ([0, 0, 64, 0], 96)
+    assert arrange_centred([64, 0, 32, 0], [(0, 1), (0, 9), (2, 3), (1, 2)]) == ([0, 0, 16, 0], 64)
