@@ -13,8 +13,8 @@ On the way back, d is the gradient by y before the activation, r = sqrt(variance
 since a number of the batch also moves its mean and its variance. Darknet's own formula takes another epsilon and
 another divisor there: s = sqrt(variance + 0.00001) for r and 1 / e, and N for N - 1. It is used where `quirks` is set.
 
-A channel has one writer. Long sums are made of runs of RUN numbers in float32, added up in float64. Source: Darknet,
-batchnorm_layer.c, blas.c.
+Threads share the planes. Long sums are made of runs of RUN numbers in float32; those of a channel are put together in
+one order, in float64. Source: Darknet, batchnorm_layer.c, blas.c.
 """
 
 from __future__ import annotations

@@ -52,11 +52,10 @@ from minidarknet.kernels.jit import kernel, scalar
 from minidarknet.kernels.patches import FEW, turn_patches, turn_patches_apart
 from minidarknet.kernels.simd import BLOCK, LANES, finish, keep, store, zeros
 from minidarknet.kernels.tile import MIDDLE, NARROW, WIDE, Floats, Offsets, sum_up, tile_width
+from minidarknet.memory import LINE, aligned
 
 #: Channels whose filters are turned at a time.
 TOGETHER = 8
-#: Numbers of a cache line.
-LINE = 16
 
 
 def patches_pitch(chunk: int, patch_columns: int) -> int:
@@ -70,7 +69,7 @@ def frequency_step(channels: int, pitch: int) -> int:
     A patch is written to 36 places so far apart. Were that a multiple of many lines, they would share few of the
     cache's sets, and push each other out.
     """
-    return (-(-channels * pitch // LINE) // 2 * 2 + 1) * LINE
+    return (aligned(channels * pitch) // LINE // 2 * 2 + 1) * LINE
 
 
 @scalar

@@ -34,7 +34,7 @@ from minidarknet.kernels.winograd_back import (
 from minidarknet.layers.base import Run
 from minidarknet.layers.convolver import Convolver
 from minidarknet.layers.parameter import Array
-from minidarknet.memory import aligned
+from minidarknet.memory import LINE, aligned
 
 #: Pixels of a slab, and numbers of its image, that the second-level cache should hold.
 SLAB_PIXELS, SLAB_NUMBERS = 2048, 2**17
@@ -166,36 +166,33 @@ class WinogradGradient:
         """Numbers of scratch for each thread."""
         return aligned(line_size(self.geometry.part, self.patches[1]))
 
-    def numbers(self, lines: int) -> int:
+    def frequencies_size(self, lines: int) -> int:
         """Numbers of the frequencies of so many lines of patches."""
         return aligned(frequencies_size(self.geometry.part, self.geometry.filters, lines * self.patches[1]))
 
     def parts(self, batch: int) -> int:
         """How many sums of each: a piece has its own where frequencies are many, and sums few for so many."""
         lines = batch * self.patches[0]
-        many = self.numbers(lines) >= max(SLAB_MOST, MANY_TIMES * self.sums_size)
+        many = self.frequencies_size(lines) >= max(SLAB_MOST, MANY_TIMES * self.sums_size)
         return PIECES if lines >= PIECES and many else 1
 
     def slab(self, batch: int) -> int:
         """Lines of patches in a piece's slab, which need not be more than there are."""
-        one, all_lines = self.numbers(1), -(-batch * self.patches[0] // PIECES)
+        one, all_lines = self.frequencies_size(1), -(-batch * self.patches[0] // PIECES)
         enough = max(-(-SLAB_PATCHES // self.patches[1]), SLAB_FEW // one)
         return min(all_lines, max(1, min(enough, SLAB_MOST // one)))
 
-    def row_size(self, batch: int, threads: int) -> int:
-        """Numbers of a piece: its frequencies, its sums, and the scratch of its threads."""
-        return self.numbers(self.slab(batch)) + self.sums_size + -(-threads // PIECES) * self.line_size
-
     def workspace_size(self, batch: int) -> int:
-        return PIECES * self.row_size(batch, int(numba.config.NUMBA_NUM_THREADS))
+        scratch = -(-int(numba.config.NUMBA_NUM_THREADS) // PIECES) * self.line_size
+        return PIECES * (self.frequencies_size(self.slab(batch)) + self.sums_size + scratch)
 
     def run(self, gradient: Array, grad: Array, x: Array, run: Run) -> None:
         """Add the gradient to gradient (filters, channels / groups, 3, 3)."""
         g, batch, lines, parts = self.geometry, len(x), self.slab(len(x)), self.parts(len(x))
         # A piece has its half of the workspace in every layer, so that its threads find there what they wrote.
-        half = len(run.workspace) // PIECES // 16 * 16
+        half = len(run.workspace) // PIECES // LINE * LINE
         memory = run.workspace[: PIECES * half].reshape(PIECES, half)
-        behind = self.numbers(lines)
+        behind = self.frequencies_size(lines)
         for group in range(g.groups):
             winograd_weight_sums(
                 memory,
